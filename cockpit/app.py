@@ -1,0 +1,357 @@
+"""The composition root: builds the running core for a window, a terminal or a test."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from cockpit.domain.errors import CockpitError, ConfigError, StorageError
+from cockpit.paths import Paths
+from cockpit.services import status
+from cockpit.services.actions import Actions, Person, approvals_of
+from cockpit.services.connections import Connected, Connections
+from cockpit.services.execution import Execution, Pace
+from cockpit.services.jobs import CiJob, DeploymentJob, MetricsJob, SourceJob
+from cockpit.services.latency import LatencyBook
+from cockpit.services.notices import Notices, Severity
+from cockpit.services.runtime import MainThread, Outcome, Runner, now_us
+from cockpit.services.store import AppState, Store
+from cockpit.services.sync import Job, Sync
+from cockpit.services.watch import Watch
+from cockpit.storage.database import Database, open_database
+from cockpit.storage.history import History
+from cockpit.storage.journal import Journal
+from cockpit.storage.lock import DataLock
+from cockpit.storage.owner import process_owner
+from cockpit.storage.secrets import Secrets
+from cockpit.storage.settings import Settings, load_lenient
+
+log = logging.getLogger("cockpit")
+
+SNAPSHOT = "state"
+SNAPSHOT_S = 10.0
+KEEP_S = 40 * 86_400.0  # samples older than this are dropped; the journal never is
+
+
+class Playground(Protocol):
+    """The launcher of the embedded default, as much of it as the core uses."""
+
+    def start(self, directory: Path, progress: Callable[[str], None]) -> Any: ...
+
+    def regime(self, directory: Path) -> str: ...
+
+    def set_regime(self, directory: Path, regime: str) -> str: ...
+
+
+class PlaygroundControl:
+    """The playground's traffic, for the window's switch. Main thread; the asking happens in the background."""
+
+    def __init__(self, launcher: Playground, directory: Path, runner: Runner, notices: Notices, restart: Callable[[], None]) -> None:
+        self._launcher = launcher
+        self._directory = directory
+        self._runner = runner
+        self._notices = notices
+        self._regime = ""
+        self.restart = restart
+
+    def regime(self) -> str:
+        """calm, volatile or crash, as last answered; "" while not known. Asks again in the background."""
+        self._runner.submit("playground", partial(self._launcher.regime, self._directory), self._told)
+        return self._regime
+
+    def set_regime(self, word: str) -> None:
+        """Switch the traffic."""
+        self._runner.submit("playground", partial(self._launcher.set_regime, self._directory, word), self._told)
+
+    def _told(self, outcome: Outcome[str]) -> None:
+        if outcome.error is None:
+            self._regime = outcome.value or ""
+            self._notices.over("playground")
+        else:
+            self._notices.tell(
+                Severity.WARNING,
+                "The playground's traffic does not answer",
+                str(outcome.error),
+                hint="`release-cockpit playground start` starts again what is down.",
+                key="playground",
+            )
+
+
+class Cockpit:
+    """Everything a view or a command needs. Main thread only."""
+
+    def __init__(self, paths: Paths, main: MainThread, database: Database | None, read_only: str, clock_us: Callable[[], int]) -> None:
+        self.paths = paths
+        self.read_only = read_only
+        self.clock_us = clock_us
+        self.main = main
+        self.runner = Runner(main)
+        self.store = Store()
+        self.notices = Notices(clock_us)
+        self.connections = Connections()
+        self.history = History(database) if database else None
+        writable = self.history if not read_only else None
+        self.journal = Journal(database, process_owner(), clock_us) if database else None
+        self.latency = LatencyBook(self.runner, writable, clock_us)
+        self.sync = Sync(main, self.runner, self.store, self.notices, clock_us)
+        self.settings = Settings()
+        self.rules = status.Rules()
+        self.playground: PlaygroundControl | None = None
+        self.ready = False
+        self._database = database
+        self._lock: DataLock | None = None
+        self._ends: list[Callable[[], None]] = []
+
+    def wire(self, pace: Pace, secrets: Secrets, lock: DataLock) -> None:
+        """The parts that need others."""
+        self.secrets, self._lock = secrets, lock
+        self.execution: Execution | None = None
+        if self.journal is not None and not self.read_only:
+            parts = (self.store, self.runner, self.main, self.journal, self.connections, self.notices, self.clock_us, pace)
+            self.execution = Execution(*parts)
+        self.actions = Actions(self.store, self.runner, self.journal, self.connections, self.notices, self.execution, self.clock_us)
+        self.actions.read_only = self.read_only
+        self.actions.refresh = self.sync.refresh_kind
+        note = self.execution.note if self.execution else lambda action, words: None
+        self.watch = Watch(self.store, self.latency, self.notices, self.clock_us, note)
+
+    def configure(self, settings: Settings) -> None:
+        """Take these settings into use: services and environments at once, connections by `connect`."""
+        self.settings = settings
+        self.rules = status.Rules(tuple(settings.checks.required))
+        self.actions.rules = self.rules
+        self.actions.me = Person(settings.me.name, settings.me.email)
+        self.store.apply(services=settings.domain_services(), environments=settings.domain_environments())
+
+    def start(self, launcher: Playground | None = None) -> None:
+        """Begin to ask the systems; with a launcher the playground is started first. Call it after the first paint."""
+        if launcher is not None:
+            self._start_playground(launcher)
+        else:
+            self.connect()
+        if not self.read_only:
+            self.actions.recover()
+            self._every(SNAPSHOT_S, self.save)
+
+    def connect(self) -> None:
+        """Make the connectors in the background, then poll them."""
+        from cockpit.connecting import make_connections
+
+        work = partial(make_connections, self.settings, self.store.state.services, self.secrets)
+        self.runner.submit("connect", work, self._connected)
+
+    def _connected(self, outcome: Outcome[tuple[tuple[Connected, ...], tuple[CockpitError, ...]]]) -> None:
+        if outcome.value is None:
+            self.notices.error(outcome.error or CockpitError("No connection could be made."), key="connect", place="sources")
+            return
+        connected, problems = outcome.value
+        for problem in problems:
+            self.notices.error(problem, place="sources")
+        self.connections.replace(connected)
+        deadline_s = self.settings.poll.deadline_s
+        jobs: dict[str, Job] = {c.id: self._job(c, deadline_s) for c in connected}
+        sources = [job for job in jobs.values() if isinstance(job, SourceJob)]
+
+        def demand(service: str, base: str, head: str) -> None:
+            for job in sources:
+                job.want(service, base, head)
+
+        self.sync.demand = demand
+        self.sync.begin(self.connections, jobs, self.settings.poll.interval_s, deadline_s)
+        self.ready = True
+
+    def _job(self, connected: Connected, deadline_s: float) -> Job:
+        arguments = (connected, self.store, self.clock_us, deadline_s)
+        if "SourceControl" in connected.ports:
+            return SourceJob(*arguments)
+        if "CiSystem" in connected.ports:
+            return CiJob(*arguments)
+        if "DeploymentApi" in connected.ports:
+            return DeploymentJob(*arguments)
+        return MetricsJob(connected, self.store, self.latency, self.watch, deadline_s)
+
+    def _start_playground(self, launcher: Playground) -> None:
+        directory = self.paths.playground
+        again = partial(self._start_playground, launcher)
+        self.playground = self.playground or PlaygroundControl(launcher, directory, self.runner, self.notices, again)
+        self.store.apply(starting="Starting the playground...")
+
+        def progress(words: str) -> None:
+            self.main.post(lambda: self.store.apply(starting=words))
+
+        self.runner.submit("playground", partial(launcher.start, directory, progress), self._playground_up)
+
+    def _playground_up(self, outcome: Outcome[Any]) -> None:
+        self.store.apply(starting="")
+        if outcome.error is not None:
+            title = getattr(outcome.error, "title", "The playground did not start")
+            hint = getattr(outcome.error, "hint", "") or "`release-cockpit playground status` says what is down."
+            words = getattr(outcome.error, "message", str(outcome.error))
+            self.notices.tell(Severity.ERROR, title, words, hint=hint, key="playground-start")
+            return
+        self.notices.over("playground-start")
+        self._use(self.paths.playground / "cockpit.toml")
+        self.connect()
+
+    def _use(self, config: Path) -> None:
+        settings, mistakes = load_lenient(config)
+        self.configure(settings)
+        if mistakes is not None:
+            tell_mistakes(self.notices, mistakes)
+
+    def _every(self, seconds: float, step: Callable[[], None]) -> None:
+        def run() -> None:
+            step()
+            self._every(seconds, step)
+
+        self._ends.append(self.main.call_later(seconds, run))
+        del self._ends[:-4]
+
+    def save(self) -> None:
+        """Keep what is known for the next start, in the background."""
+        if self.history is None or self.read_only or not self.store.state.services:
+            return
+        state, now, history = self.store.state, self.clock_us(), self.history
+        self.runner.submit("history", lambda: history.save_snapshot(SNAPSHOT, msgspec.json.encode(state), now), self._saved)
+        self.latency.flush()
+
+    def _saved(self, outcome: Outcome[None]) -> None:
+        if outcome.error is not None:
+            self.notices.error(outcome.error, key="snapshot")
+        else:
+            self.notices.over("snapshot")
+
+    def restore(self) -> None:
+        """Show what was known when this was last open, each value with its age."""
+        found = self.history.snapshot(SNAPSHOT) if self.history else None
+        if found is None:
+            return
+        try:
+            old = msgspec.json.decode(found[0], type=AppState)
+        except msgspec.MsgspecError:
+            # written by another version: nothing is lost but the look back
+            log.info("the last state could not be read and is left out")
+            return
+        kept = {s.name for s in self.store.state.services}
+        known = {k: v for k, v in old.sources.items() if k}
+        self.store.apply(
+            versions={k: v for k, v in old.versions.items() if k in kept},
+            changes={k: v for k, v in old.changes.items() if k.partition(":")[0] in kept},
+            fleets={k: v for k, v in old.fleets.items() if v.value.service in kept},
+            deployments={k: v for k, v in old.deployments.items() if k.partition("@")[0] in kept},
+            artifacts={k: v for k, v in old.artifacts.items() if k in kept},
+            checks={k: v for k, v in old.checks.items() if k in kept},
+            latency={k: v for k, v in old.latency.items() if k.partition("@")[0] in kept},
+            sources={k: replace(v, next_poll_us=0, problem=None, stopped=False) for k, v in known.items()},
+            actions={k: a for k, a in old.actions.items() if a.state.final},
+        )
+
+    def close(self) -> None:
+        """Stop asking, keep what is known, let go of the data directory."""
+        self.sync.close()
+        for end in self._ends:
+            end()
+        if self.execution is not None:
+            self.execution.close()
+        self.runner.close()
+        for connected in self.connections.all:
+            connected.connector.close_all()
+        if self.history is not None and not self.read_only and self.store.state.services:
+            try:
+                self.latency.drain()
+                self.history.save_snapshot(SNAPSHOT, msgspec.json.encode(self.store.state), self.clock_us())
+            except StorageError as error:
+                log.info("the last state could not be kept: %s", error)
+        if self._database is not None:
+            self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def tell_mistakes(notices: Notices, mistakes: ConfigError) -> None:
+    """All mistakes of a settings file, at once."""
+    words = "\n".join(mistakes.problems) or mistakes.message
+    notices.tell(Severity.ERROR, mistakes.title, words, hint=mistakes.hint, key="settings")
+
+
+def build(
+    paths: Paths,
+    main_thread: MainThread,
+    *,
+    read_only: bool = False,
+    owner: bool = True,
+    pace: Pace | None = None,
+    clock_us: Callable[[], int] = now_us,
+) -> Cockpit:
+    """Build the core on these directories, with yesterday's state in it; nothing is asked yet. Fast: imports nothing heavy.
+
+    `owner`: a window owns its data directory, a second one only reads; a command (owner False) may act beside it.
+    Never raises for a bad disk or bad settings: the window opens, reads only, and says why.
+    """
+    reason = "This window only reads: it was opened with --read-only." if read_only else ""
+    lock = DataLock(paths.data)
+    problems: list[CockpitError] = []
+    try:
+        if not reason and owner and not lock.acquire():
+            reason = f"This window only reads: {lock.why}."
+    except StorageError as error:
+        problems.append(error)
+        reason = f"This window only reads: {error.message}"
+    database: Database | None = None
+    try:
+        database = open_database(paths.database, read_only=bool(reason))
+    except StorageError as error:
+        problems.append(error)
+        reason = reason or f"This window only reads: {error.message}"
+    cockpit = Cockpit(paths, main_thread, database, reason, clock_us)
+    cockpit.wire(pace or Pace(), Secrets(os.environ), lock)
+    _load(cockpit, problems, database.notes if database else ())
+    return cockpit
+
+
+def _load(cockpit: Cockpit, problems: list[CockpitError], notes: tuple[str, ...]) -> None:
+    notices = cockpit.notices
+    for note in notes:
+        notices.tell(Severity.WARNING, "The database", note, key=note)
+    for error in problems:
+        notices.error(error)
+    if cockpit.read_only:
+        notices.tell(Severity.WARNING, "Read-only", cockpit.read_only, key="read-only")
+    config = config_in_use(cockpit.paths)
+    if config is not None:
+        settings, mistakes = load_lenient(config)
+        cockpit.configure(settings)
+        if mistakes is not None:
+            tell_mistakes(notices, mistakes)
+    try:
+        cockpit.restore()
+        if cockpit.journal is not None:
+            cockpit.store.apply(approvals=approvals_of(cockpit.journal.entries(100_000, kinds=("note",))))
+    except StorageError as error:
+        notices.error(error)
+
+
+def config_in_use(paths: Paths) -> Path | None:
+    """The settings file, or the playground's when there is none; None before the playground's first start."""
+    if paths.config.exists():
+        return paths.config
+    embedded = paths.playground / "cockpit.toml"
+    return embedded if embedded.exists() else None
+
+
+def embedded_playground(paths: Paths) -> Playground | None:
+    """The playground's launcher where no configuration exists, else None."""
+    return None if paths.config.exists() else playground_launcher()
+
+
+def playground_launcher() -> Any:
+    """The playground's launcher: start, stop, status, reset, regime, set_regime."""
+    return importlib.import_module("cockpit.playground.launcher")

@@ -1,0 +1,148 @@
+"""What the cockpit asks of the systems around it. Every method blocks, runs in a worker thread, and raises only `ConnectorError`s.
+
+A connector is created for one connection of the settings and may be called from one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from cockpit.domain.checks import CheckRun
+from cockpit.domain.metrics import Reading
+from cockpit.domain.release import Artifact, Changes, Deployment, Fleet, Node, Service, Version
+
+
+class Field(Struct, frozen=True):
+    """One thing a connector must be told. kind: text, url, path, number, choice or secret (kept in the keyring only)."""
+
+    name: str
+    title: str
+    kind: str = "text"
+    required: bool = True
+    default: str = ""
+    description: str = ""
+    choices: tuple[str, ...] = ()
+
+
+class Probe(Struct, frozen=True):
+    """What "test connection" found: what was reached, as whom, and what is missing."""
+
+    reached: str
+    identity: str = ""
+    missing: tuple[str, ...] = ()
+
+
+class DeployRequest(Struct, frozen=True):
+    """What to put where. `kind` is deploy or rollback; `digest` names the artifact; the key travels beside it."""
+
+    service: str
+    environment: str
+    version: str
+    digest: str
+    kind: str
+    requested_by: str
+    reason: str = ""
+
+
+@runtime_checkable
+class SourceControl(Protocol):
+    """A repository with released versions."""
+
+    def versions(self, service: Service) -> tuple[Version, ...]:
+        """All versions of the service, newest first by version order; tags that are no version are left out. Without digests."""
+
+    def changes(self, service: Service, base: str, head: str, limit: int = 500) -> Changes:
+        """Commits that lead from `base` to `head` (tags or commit ids; base "" = all history), newest first, at most `limit` each way.
+
+        Only commits that touch `service.path` where it is set. NotFound where a name does not exist.
+        """
+
+    def fingerprint(self) -> str:
+        """Changes whenever a ref changed; costs well under a millisecond, so it can be asked each second."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+@runtime_checkable
+class CiSystem(Protocol):
+    """Runs of test suites."""
+
+    def runs(self, service: str, limit: int = 50) -> tuple[CheckRun, ...]:
+        """The newest runs first; suites with counts; single tests only for runs under way and for failures."""
+
+    def run(self, run_id: str) -> CheckRun:
+        """One run with all tests."""
+
+    def log(self, run_id: str, suite: str) -> str:
+        """A suite's log, the last 200 kB at most; untrusted text."""
+
+    def rerun(self, run_id: str, key: str) -> CheckRun:
+        """Ask for the same suites again. The same key never starts a second run."""
+
+    def stop(self, run_id: str) -> CheckRun:
+        """Stop a run; stopping what has ended changes nothing."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+@runtime_checkable
+class DeploymentApi(Protocol):
+    """Where versions are put onto nodes."""
+
+    def fleet(self, service: str, environment: str) -> Fleet:
+        """Every node with the digest it runs, and the deployment under way. A node that does not answer is there, with healthy False."""
+
+    def artifacts(self, service: str) -> tuple[Artifact, ...]:
+        """What can be deployed, newest first."""
+
+    def history(self, service: str, environment: str, limit: int = 50) -> tuple[Deployment, ...]:
+        """Past and current deployments, newest first."""
+
+    def deploy(self, request: DeployRequest, key: str) -> Deployment:
+        """Start a deployment. Sent once, never retried; the same key answers with the same deployment and does nothing new.
+
+        Rejected where the system refused (busy, unknown digest); OutcomeUnknown where it was sent and no answer came;
+        Unreachable only where it certainly was not sent.
+        """
+
+    def find(self, key: str) -> Deployment | None:
+        """The deployment started with this key, or None where the system never saw it."""
+
+    def deployment(self, deployment_id: str) -> Deployment:
+        """One deployment with its steps, node by node."""
+
+    def abort(self, deployment_id: str) -> Deployment:
+        """Stop after the node under way; aborting what has ended changes nothing."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+@runtime_checkable
+class MetricsApi(Protocol):
+    """Latency histograms of running nodes."""
+
+    def read(self, nodes: tuple[Node, ...]) -> tuple[Reading, ...]:
+        """One cumulative reading for each node that answered. Unreachable when none did; an empty tuple for no nodes."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+class ConnectorSpec(Struct, frozen=True):
+    """A kind of connection: its name in the settings, the ports it serves, its fields, the rights it needs, and how to make one.
+
+    `create(options, secret)`: options are the validated fields (text), secret() answers the token or "" (asked when it is needed).
+    """
+
+    kind: str
+    title: str
+    ports: tuple[str, ...]
+    fields: tuple[Field, ...]
+    create: Callable[[dict[str, str], Callable[[], str]], Any]
+    rights: tuple[str, ...] = ()

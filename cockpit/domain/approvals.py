@@ -1,0 +1,98 @@
+"""Approvals bound to one commit and one artifact: four eyes, no double signing."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from cockpit.domain.release import Version
+
+
+class Approval(Struct, frozen=True):
+    """One person's word on exactly one commit and digest, for one environment. `who` is an e-mail address in lower case."""
+
+    service: str
+    version: str
+    environment: str
+    commit: str
+    digest: str
+    who: str
+    name: str
+    approved: bool
+    comment: str
+    at_us: int
+
+
+class Counted(Struct, frozen=True):
+    """An approval and whether it counts; `why_not` says the reason when it does not."""
+
+    approval: Approval
+    counts: bool
+    why_not: str = ""
+
+
+class Decision(Struct, frozen=True):
+    """The state of approval: how many are needed, which count, and what is still missing in words."""
+
+    required: int
+    votes: tuple[Counted, ...] = ()
+    reasons: tuple[str, ...] = ()
+    authors_known: bool = True
+
+    @property
+    def given(self) -> int:
+        return sum(v.counts and v.approval.approved for v in self.votes)
+
+    @property
+    def ok(self) -> bool:
+        return not self.reasons
+
+
+def decide(approvals: tuple[Approval, ...], version: Version, environment: str, required: int, authors: frozenset[str] | None) -> Decision:
+    """Count the approvals of `version` for `environment`.
+
+    Each person's newest word counts once; an author or co-author of a commit in the version never counts; another commit or digest
+    than the version's never counts. With `authors` None (not known) nobody's approval counts yet.
+    """
+    mine = [a for a in approvals if (a.service, a.version, a.environment) == (version.service, version.name, environment)]
+    newest: dict[str, Approval] = {}
+    for approval in sorted(mine, key=lambda a: a.at_us):
+        newest[approval.who] = approval
+    votes = tuple(_weigh(a, newest, version, authors) for a in sorted(mine, key=lambda a: -a.at_us))
+    reasons = [
+        f"rejected by {v.approval.name}: {v.approval.comment or 'no reason given'}" for v in votes if v.counts and not v.approval.approved
+    ]
+    given = sum(v.counts and v.approval.approved for v in votes)
+    if given < required:
+        reasons.append(f"{given} of {required} approvals given")
+    if authors is None and required:
+        reasons.append("the authors of the commits are not known yet")
+    return Decision(required, votes, tuple(reasons), authors is not None)
+
+
+def _weigh(approval: Approval, newest: dict[str, Approval], version: Version, authors: frozenset[str] | None) -> Counted:
+    if newest[approval.who] is not approval:
+        return Counted(approval, False, "replaced by a later word of the same person")
+    if approval.commit != version.commit:
+        return Counted(approval, False, "given for another commit")
+    if version.digest and approval.digest != version.digest:
+        return Counted(approval, False, "given for another artifact")
+    if not approval.approved:
+        return Counted(approval, True)
+    if authors is None:
+        return Counted(approval, False, "the authors of the commits are not known yet")
+    if approval.who in authors:
+        return Counted(approval, False, "an author of this version cannot approve it")
+    return Counted(approval, True)
+
+
+def why_not_approve(who: str, version: Version, authors: frozenset[str] | None) -> str:
+    """Why `who` may not approve `version`; empty when they may."""
+    if not who:
+        return "it is not known who you are: set your name and e-mail in the settings"
+    if not version.commit or not version.digest:
+        return "the artifact's digest is not known yet"
+    if authors is None:
+        return "the authors of the commits are not known yet"
+    if who in authors:
+        return "you are an author of a commit in this version"
+    return ""

@@ -1,0 +1,1 @@
+"""The running core: owns time, threads and state."""

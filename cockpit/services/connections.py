@@ -1,0 +1,59 @@
+"""The connectors in use, found by service and port. Filled once they are made; empty until then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from cockpit.connectors.ports import CiSystem, DeploymentApi, MetricsApi, SourceControl
+
+
+class Connected(Struct, frozen=True):
+    """One connection: its id in the settings, its kind, the ports it serves, the services it is for, and the connector itself."""
+
+    id: str
+    title: str
+    kind: str
+    ports: tuple[str, ...]
+    services: tuple[str, ...]
+    connector: Any
+
+
+class Connections:
+    """Read from any thread; replaced as a whole on the main thread."""
+
+    def __init__(self) -> None:
+        self._all: tuple[Connected, ...] = ()
+
+    @property
+    def all(self) -> tuple[Connected, ...]:
+        return self._all
+
+    def replace(self, connected: tuple[Connected, ...]) -> None:
+        """Use these from now on."""
+        self._all = connected
+
+    def by_id(self, source_id: str) -> Connected | None:
+        """The connection of that id."""
+        return next((c for c in self._all if c.id == source_id), None)
+
+    def _find(self, port: str, service: str) -> Any:
+        return next((c.connector for c in self._all if port in c.ports and service in c.services), None)
+
+    def source(self, service: str) -> SourceControl | None:
+        """Where the service's versions come from."""
+        return cast("SourceControl | None", self._find("SourceControl", service))
+
+    def ci(self, service: str) -> CiSystem | None:
+        """Where the service's tests run."""
+        return cast("CiSystem | None", self._find("CiSystem", service))
+
+    def deployment(self, service: str) -> DeploymentApi | None:
+        """What deploys the service."""
+        return cast("DeploymentApi | None", self._find("DeploymentApi", service))
+
+    def metrics(self, service: str) -> MetricsApi | None:
+        """Where the service's latency comes from."""
+        return cast("MetricsApi | None", self._find("MetricsApi", service))

@@ -1,0 +1,210 @@
+"""What each kind of connection is asked for, and where the answers go in the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from cockpit.domain.errors import CockpitError, ConnectorError, NotFound
+from cockpit.domain.facts import Fact, place
+from cockpit.domain.metrics import LatencyPoint
+from cockpit.domain.release import Fleet
+from cockpit.domain.rollout import last_good
+from cockpit.services import status
+from cockpit.services.connections import Connected
+from cockpit.services.latency import LatencyBook
+from cockpit.services.store import AppState, Store, changes_key
+from cockpit.services.watch import Watch
+
+if TYPE_CHECKING:
+    from cockpit.connectors.ports import CiSystem, DeploymentApi, MetricsApi, SourceControl
+
+AHEAD = 12  # pending versions whose commits are read before anyone asks
+AT_ONCE = 8  # comparisons read in one poll, so that versions and commits appear step by step
+
+
+class Partial(Struct):
+    """What a poll brought before it ended, and the error that ended it, if any."""
+
+    items: list[tuple[str, str, Any]]
+    error: Exception | None = None
+
+
+def collect(questions: Iterable[tuple[str, str, Callable[[], Any]]]) -> Partial:
+    """Ask one after the other. What one thing lacks (NotFound) must not hide the others; any other failure ends the poll."""
+    answer = Partial([])
+    for kind, key, ask in questions:
+        try:
+            answer.items.append((kind, key, ask()))
+        except NotFound as error:
+            answer.error = answer.error or error
+        except ConnectorError as error:
+            answer.error = error
+            break
+    return answer
+
+
+class StateJob:
+    """Shared by the jobs that fill dictionaries of the state with facts."""
+
+    def __init__(self, connected: Connected, store: Store, clock_us: Callable[[], int], deadline_s: float) -> None:
+        self._connected = connected
+        self._store = store
+        self._clock_us = clock_us
+        self._deadline_s = deadline_s
+
+    @property
+    def _state(self) -> AppState:
+        return self._store.state
+
+    def apply(self, result: Partial) -> Exception | None:
+        """Every answer becomes a fact of now."""
+        now = self._clock_us()
+        merged: dict[str, dict[str, Any]] = {}
+        for kind, key, value in result.items:
+            merged.setdefault(kind, {})[key] = Fact(value, now, self._connected.title, self._deadline_s)
+        for kind, items in merged.items():
+            self._store.merge(kind, items)
+        return result.error
+
+    def interval_s(self, base_s: float) -> float:
+        """Always the same."""
+        return base_s
+
+
+class SourceJob(StateJob):
+    """Versions of each service, and the commits between what is live and what is pending or could be gone back to."""
+
+    def __init__(self, connected: Connected, store: Store, clock_us: Callable[[], int], deadline_s: float) -> None:
+        super().__init__(connected, store, clock_us, deadline_s)
+        self._wanted: list[tuple[str, str, str]] = []
+        self._fingerprint = ""
+
+    def want(self, service: str, base: str, head: str) -> None:
+        """Also read the commits between these two versions."""
+        if (service, base, head) not in self._wanted:
+            self._wanted = [*self._wanted[-20:], (service, base, head)]
+
+    def prepare(self) -> Callable[[], Partial]:
+        """Versions when a ref changed, comparisons that are not known yet."""
+        services = [s for s in self._state.services if s.name in self._connected.services]
+        pairs = [p for s in services for p in self._pairs(s.name)][:AT_ONCE]
+        return lambda: self._read(services, pairs)
+
+    def _read(self, services: list[Any], pairs: list[tuple[str, str, str]]) -> Partial:
+        source: SourceControl = self._connected.connector
+        fingerprint = source.fingerprint()
+        questions: list[tuple[str, str, Callable[[], Any]]] = []
+        if fingerprint != self._fingerprint:
+            questions += [("versions", s.name, partial(source.versions, s)) for s in services]
+        by_name = {s.name: s for s in services}
+        for service, base, head in pairs:
+            questions.append(("changes", changes_key(service, base, head), partial(source.changes, by_name[service], base, head)))
+        answer = collect(questions)
+        # read again next time where something was cut short, so that nothing is missed
+        self._fingerprint = fingerprint if answer.error is None else ""
+        return answer
+
+    def apply(self, result: Partial) -> Exception | None:
+        """Facts that git did not have to be asked for again are as old as this answer."""
+        error = super().apply(result)
+        if error is None:
+            now, mine = self._clock_us(), self._connected.services
+            again = {k: Fact(f.value, now, f.source, f.deadline_s) for k, f in self._state.versions.items() if k in mine}
+            self._store.merge("versions", again)
+        return error
+
+    def _pairs(self, service: str) -> list[tuple[str, str, str]]:
+        state = self._state
+        named: list[tuple[str, str]] = []
+        for environment in state.environments:
+            live = status.live_name(state, service, environment.name)
+            if live is None:
+                continue
+            named += [(live, v.name) for v in status.pending_versions(state, service, environment.name)[:AHEAD]]
+            named += self._way_back(service, environment.name, live)
+        named += [(base, head) for s, base, head in self._wanted if s == service]
+        pairs = []
+        for base, head in dict.fromkeys(named):
+            pair = (service, status.commit_of(state, service, base), status.commit_of(state, service, head))
+            if pair[2] and (pair[1] or not base) and changes_key(*pair) not in state.changes:
+                pairs.append(pair)
+        return pairs
+
+    def _way_back(self, service: str, environment: str, live: str) -> list[tuple[str, str]]:
+        fleet = self._state.fleets.get(place(service, environment))
+        history = self._state.deployments.get(place(service, environment))
+        if fleet is None or history is None or fleet.value.live is None:
+            return []
+        target = last_good(history.value, fleet.value.live.digest)
+        return [(target.version, live)] if target else []
+
+
+class CiJob(StateJob):
+    """The newest test runs of each service."""
+
+    def prepare(self) -> Callable[[], Partial]:
+        """One question a service."""
+        ci: CiSystem = self._connected.connector
+        names = self._connected.services
+        return lambda: collect([("checks", name, partial(ci.runs, name)) for name in names])
+
+    def interval_s(self, base_s: float) -> float:
+        """Twice as often while tests run."""
+        facts = (self._state.checks.get(name) for name in self._connected.services)
+        running = any(not r.state.final for f in facts if f for r in f.value)
+        return base_s / 2 if running else base_s
+
+
+class DeploymentJob(StateJob):
+    """What runs where, what was deployed before, and what could be deployed."""
+
+    def prepare(self) -> Callable[[], Partial]:
+        """Fleet and history of each place, artifacts of each service."""
+        api: DeploymentApi = self._connected.connector
+        names, environments = self._connected.services, [e.name for e in self._state.environments]
+        questions: list[tuple[str, str, Callable[[], Any]]] = []
+        for s in names:
+            for e in environments:
+                questions.append(("fleets", place(s, e), partial(api.fleet, s, e)))
+                questions.append(("deployments", place(s, e), partial(api.history, s, e)))
+            questions.append(("artifacts", s, partial(api.artifacts, s)))
+        return lambda: collect(questions)
+
+    def interval_s(self, base_s: float) -> float:
+        """Four times as often while something is being deployed."""
+        mine = self._connected.services
+        busy = any(f.value.active is not None for f in self._state.fleets.values() if f.value.service in mine)
+        return max(0.5, base_s / 4) if busy else base_s
+
+
+class MetricsJob:
+    """Histograms of every node, turned into points in the worker."""
+
+    def __init__(self, connected: Connected, store: Store, book: LatencyBook, watch: Watch, deadline_s: float) -> None:
+        self._connected = connected
+        self._store = store
+        self._book = book
+        self._watch = watch
+        self._deadline_s = deadline_s
+
+    def prepare(self) -> Callable[[], list[tuple[str, LatencyPoint]]]:
+        """Read the nodes that the deployment system names."""
+        metrics: MetricsApi = self._connected.connector
+        fleets: list[Fleet] = [f.value for f in self._store.state.fleets.values() if f.value.service in self._connected.services]
+        nodes = tuple(n for fleet in fleets for n in fleet.nodes if n.url)
+        digest = self._book.digest
+        return lambda: digest.points(metrics.read(nodes))
+
+    def apply(self, result: list[tuple[str, LatencyPoint]]) -> CockpitError | None:
+        """Points into their series, and a look at what they mean."""
+        self._book.add(result)
+        self._watch.look(self._connected.title, self._deadline_s)
+        return None
+
+    def interval_s(self, base_s: float) -> float:
+        """Always the same."""
+        return base_s

@@ -1,0 +1,204 @@
+"""One poller a connection: asks, keeps the last answer with its age, backs off, says a failure once and its end once."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from cockpit.domain.errors import AuthFailed, CockpitError, RateLimited
+from cockpit.services.connections import Connected, Connections
+from cockpit.services.notices import Notices, Severity
+from cockpit.services.runtime import MainThread, Outcome, Runner
+from cockpit.services.store import Problem, SourceHealth, Store
+
+log = logging.getLogger("cockpit.sync")
+
+BACK_OFF_MAX_S = 60.0
+
+
+class Job(Protocol):
+    """What a poller asks for. `prepare` and `apply` run on the main thread, what `prepare` answers runs in a worker."""
+
+    def prepare(self) -> Callable[[], Any]:
+        """Look at the state; answer the work to do."""
+
+    def apply(self, result: Any) -> Exception | None:
+        """Put the answer into the store; answers the error that cut the work short, if any."""
+
+    def interval_s(self, base_s: float) -> float:
+        """How long to wait now: shorter while something is under way."""
+
+
+def problem_of(error: Exception) -> Problem:
+    """An error in words; what is not ours shows its type, too."""
+    if isinstance(error, CockpitError):
+        return Problem(error.title, error.message, error.hint)
+    return Problem("A defect in Release Cockpit", f"{type(error).__name__}: {error}", "Please report it; other sources go on.")
+
+
+class Poller:
+    """Polls one connection. Main thread only."""
+
+    def __init__(self, connected: Connected, job: Job, interval_s: float, sync: Sync) -> None:
+        self.id = connected.id
+        self._job = job
+        self._interval_s = interval_s
+        self._sync = sync
+        self._failures = 0
+        self._running = False
+        self._again = False
+        self._cancel: Callable[[], None] | None = None
+
+    def schedule(self, delay_s: float) -> None:
+        """Ask again after `delay_s`, instead of whenever it was planned."""
+        self.cancel()
+        self._cancel = self._sync.main.call_later(delay_s, self._poll)
+        health = self._sync.health(self.id)
+        self._sync.put(replace(health, next_poll_us=self._sync.clock_us() + int(delay_s * 1e6)))
+
+    def cancel(self) -> None:
+        """Plan nothing."""
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+
+    def refresh_now(self) -> None:
+        """Ask at once; while a question is under way, once more after it. Wakes a stopped poller."""
+        health = self._sync.health(self.id)
+        if health.stopped:
+            self._sync.put(replace(health, stopped=False))
+        if self._running:
+            self._again = True
+        else:
+            self.schedule(0.0)
+
+    def _poll(self) -> None:
+        self._cancel = None
+        if self._running:
+            self._again = True
+            return
+        self._running, started_us = True, self._sync.clock_us()
+        work = self._job.prepare()
+        self._sync.runner.submit(f"source:{self.id}", work, lambda outcome: self._done(outcome, started_us))
+
+    def _done(self, outcome: Outcome[Any], started_us: int) -> None:
+        self._running = False
+        error = outcome.error if outcome.error is not None else self._job.apply(outcome.value)
+        now = self._sync.clock_us()
+        health = replace(self._sync.health(self.id), last_attempt_us=now, took_ms=(now - started_us) / 1e3)
+        if error is None:
+            self._failures = 0
+            self._sync.recovered(replace(health, last_success_us=now, problem=None, stopped=False))
+        else:
+            self._failures += 1
+            self._sync.failed(replace(health, problem=problem_of(error), stopped=isinstance(error, AuthFailed)), error)
+        if self._again:
+            self._again = False
+            self.schedule(0.0)
+        elif not isinstance(error, AuthFailed):
+            self.schedule(self._delay_s(error))
+
+    def _delay_s(self, error: Exception | None) -> float:
+        if error is None:
+            return self._job.interval_s(self._interval_s)
+        wait: float = min(BACK_OFF_MAX_S, self._interval_s * 2 ** min(self._failures, 6))
+        if isinstance(error, RateLimited):
+            wait = max(wait, error.retry_after_s)
+        # a little apart, so that sources that broke together do not come back together
+        return wait * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+
+
+class Sync:
+    """All pollers. Main thread only."""
+
+    def __init__(self, main: MainThread, runner: Runner, store: Store, notices: Notices, clock_us: Callable[[], int]) -> None:
+        self.main = main
+        self.runner = runner
+        self.store = store
+        self.clock_us = clock_us
+        self._notices = notices
+        self._connections: Connections | None = None
+        self._pollers: dict[str, Poller] = {}
+        self.demand: Callable[[str, str, str], None] = lambda service, base, head: None
+
+    def begin(self, connections: Connections, jobs: dict[str, Job], interval_s: float, deadline_s: float) -> None:
+        """Poll these connections from now on, spread evenly over the interval; earlier ones are left."""
+        self.close()
+        self._connections = connections
+        sources = {}
+        for connected in connections.all:
+            known = self.store.state.sources.get(connected.id)
+            fresh = SourceHealth(connected.id, connected.title, connected.kind, deadline_s=deadline_s)
+            sources[connected.id] = replace(fresh, last_success_us=known.last_success_us if known else 0)
+        self.store.apply(sources=sources)
+        for number, connected in enumerate(connections.all):
+            poller = Poller(connected, jobs[connected.id], interval_s, self)
+            self._pollers[connected.id] = poller
+            poller.schedule(interval_s * number / max(1, len(connections.all)))
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        for poller in self._pollers.values():
+            poller.cancel()
+        self._pollers = {}
+
+    def refresh_now(self, source_id: str = "") -> None:
+        """Ask one source at once, or all of them."""
+        for poller in list(self._pollers.values()):
+            if source_id in ("", poller.id):
+                poller.refresh_now()
+
+    def refresh_kind(self, port: str, service: str) -> None:
+        """Ask at once those that serve `port` for `service`."""
+        for connected in self._connections.all if self._connections else ():
+            if port in connected.ports and service in connected.services and connected.id in self._pollers:
+                self._pollers[connected.id].refresh_now()
+
+    def want_changes(self, service: str, base_version: str, head_version: str) -> None:
+        """Ask for the commits between two versions; the answer lands in the state."""
+        self.demand(service, base_version, head_version)
+        self.refresh_kind("SourceControl", service)
+
+    def test(self, source_id: str, done: Callable[[Outcome[Any]], None]) -> None:
+        """ "Test connection": what is reached, as whom, with which rights missing."""
+        connected = self._connections.by_id(source_id) if self._connections else None
+        if connected is None:
+            done(Outcome(error=CockpitError(f"There is no connection {source_id}.", title="Unknown connection")))
+            return
+        self.runner.submit(f"test:{source_id}", connected.connector.probe, done)
+
+    def health(self, source_id: str) -> SourceHealth:
+        """How that source does."""
+        return self.store.state.sources.get(source_id) or SourceHealth(source_id, source_id, "")
+
+    def put(self, health: SourceHealth) -> None:
+        """Write a source's health into the state."""
+        self.store.merge("sources", {health.id: health})
+
+    def failed(self, health: SourceHealth, error: Exception) -> None:
+        """Keep the data, say it once."""
+        before = self.health(health.id).problem
+        self.put(health)
+        if before == health.problem or health.problem is None:
+            return
+        log.info("source %s failed: %s", health.id, health.problem.message)
+        self._notices.tell(
+            Severity.WARNING,
+            f"{health.title}: {health.problem.title.lower()}",
+            health.problem.message,
+            hint=health.problem.hint or "The last data stays on screen with its age; it is asked again by itself.",
+            key=f"source:{health.id}",
+            place="sources",
+        )
+
+    def recovered(self, health: SourceHealth) -> None:
+        """Say once that it answers again."""
+        failing = self.health(health.id).problem is not None
+        self.put(health)
+        if failing:
+            log.info("source %s answers again", health.id)
+            self._notices.over(f"source:{health.id}", f"{health.title} answers again")

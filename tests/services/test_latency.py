@@ -1,0 +1,209 @@
+"""Readings become points; restarts, gaps and history; the band and what leaves it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from cockpit.domain.facts import Fact, place
+from cockpit.domain.metrics import Histogram, LatencyPoint, Reading
+from cockpit.domain.release import Deployment, DeployState, Environment, Service
+from cockpit.domain.rollout import Action, ActionState, LineState
+from cockpit.services.execution import LATENCY_LINE
+from cockpit.services.latency import Digest, LatencyBook, baseline_window, series_id
+from cockpit.services.notices import Notices
+from cockpit.services.store import Store
+from cockpit.services.watch import Watch
+from tests.fakes.running import FakeMain, InlineRunner
+
+BOUNDS = (0.001, 0.01, 0.1, math.inf)
+
+
+def reading(at_s: float, fast: int, slow: int = 0, node: str = "n1") -> Reading:
+    counts = (float(fast), float(fast), float(fast + slow), float(fast + slow))
+    return Reading(node, "gw", "prod", int(at_s * 1e6), {"POST /orders": Histogram(BOUNDS, counts)})
+
+
+def test_the_first_reading_says_nothing() -> None:
+    assert Digest().points([reading(0, 100)]) == []
+
+
+def test_points_exist_for_node_operation_and_place() -> None:
+    digest = Digest()
+    digest.points([reading(0, 0)])
+    points = dict(digest.points([reading(2, 100)]))
+    at = place("gw", "prod")
+    assert set(points) == {series_id(at), series_id(at, "n1"), series_id(at, "*", "POST /orders"), series_id(at, "n1", "POST /orders")}
+    whole = points[series_id(at)]
+    assert whole.count == 100
+    assert whole.rate_per_s == pytest.approx(50)
+    assert whole.p50_ms == pytest.approx(0.5)
+
+
+def test_a_restarted_node_never_gives_negative_counts() -> None:
+    digest = Digest()
+    digest.points([reading(0, 1000)])
+    digest.points([reading(2, 1100)])
+    [whole] = [p for name, p in digest.points([reading(4, 30)]) if name == series_id("gw@prod")]
+    assert whole.count == 30
+    assert whole.rate_per_s == pytest.approx(15)
+
+
+def test_the_window_slides() -> None:
+    digest = Digest(window_s=4)
+    for second in range(0, 20, 2):
+        points = dict(digest.points([reading(second, second * 10)]))
+    assert points["gw@prod/*/*"].count == 40
+
+
+def test_nodes_are_added_up() -> None:
+    digest = Digest()
+    digest.points([reading(0, 0, node="a"), reading(0, 0, node="b")])
+    points = dict(digest.points([reading(2, 10, node="a"), reading(2, 30, node="b")]))
+    assert points["gw@prod/*/*"].count == 40
+
+
+class Kept:
+    """A history in memory."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[str, LatencyPoint]] = []
+        self.full = False
+
+    def add(self, points: Any) -> None:
+        if self.full:
+            raise OSError("full")
+        self.points += points
+
+    def compact(self, now_us: int) -> None:
+        assert now_us > 0
+
+    def read(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> tuple[LatencyPoint, ...]:
+        return tuple(p for name, p in self.points if name == series and start_us <= p.at_us <= end_us)
+
+
+def a_point(at_us: int, p99: float | None = 5.0) -> LatencyPoint:
+    return LatencyPoint(at_us, 1.0, 2.0, p99, None, 50.0, 0.0, 250.0)
+
+
+def test_what_is_not_known_is_a_gap_and_times_go_forward(fake_clock: Any) -> None:
+    main = FakeMain(fake_clock)
+    book = LatencyBook(InlineRunner(main), None, fake_clock)
+    book.add([("s", a_point(1_000_000)), ("s", a_point(2_000_000, None)), ("s", a_point(1_500_000))])
+    columns = book.columns("s", 0, 10_000_000)
+    assert list(columns.at_us) == [1e6, 2e6]
+    assert math.isnan(columns.p99_ms[1])
+
+
+def test_points_reach_history_and_a_full_disk_loses_none(fake_clock: Any) -> None:
+    main, kept = FakeMain(fake_clock), Kept()
+    book = LatencyBook(InlineRunner(main), kept, fake_clock)
+    kept.full = True
+    for _ in range(20):
+        book.add([("s", a_point(fake_clock.advance(2)))])
+        main.settle()
+    assert kept.points == []
+    kept.full = False
+    book.flush()
+    main.settle()
+    assert len(kept.points) == 20
+    book.add([("s", a_point(fake_clock.advance(2)))])
+    book.drain()
+    assert len(kept.points) == 21
+
+
+def test_older_points_come_from_history(fake_clock: Any) -> None:
+    main, kept = FakeMain(fake_clock), Kept()
+    kept.points = [("s", a_point(1_000_000)), ("s", a_point(2_000_000))]
+    book = LatencyBook(InlineRunner(main), kept, fake_clock)
+    book.add([("s", a_point(3_000_000))])
+    answers: list[Any] = []
+    book.load("s", 0, 10_000_000, answers.append)
+    main.settle()
+    assert list(answers[0].get().at_us) == [1e6, 2e6, 3e6]
+
+
+def deployment(number: int, kind: str, start_s: float, end_s: float) -> Deployment:
+    return Deployment(
+        str(number), "", "gw", "prod", f"1.{number}", "d", kind, DeployState.SUCCEEDED, from_version=f"1.{number - 1}",
+        started_at_us=int(start_s * 1e6), finished_at_us=int(end_s * 1e6),
+    )  # fmt: skip
+
+
+def test_the_baseline_is_the_time_before_the_newest_deploy_and_a_rollback_keeps_it() -> None:
+    history = (deployment(1, "deploy", 100, 110), deployment(2, "deploy", 400, 410))
+    assert baseline_window(history) == (115_000_000, 400_000_000, "1.1")
+    assert baseline_window((*history, deployment(3, "rollback", 500, 510))) == (115_000_000, 400_000_000, "1.1")
+    assert baseline_window(()) is None
+
+
+class Scene:
+    """A place with a baseline of about 5 ms and a deploy just made."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.main = FakeMain(clock)
+        self.store, self.notices = Store(), Notices(clock)
+        self.book = LatencyBook(InlineRunner(self.main), None, clock)
+        self.notes: list[str] = []
+        self.watch = Watch(self.store, self.book, self.notices, clock, lambda action, words: self.notes.append(words))
+        self.store.apply(services=(Service("gw"),), environments=(Environment("prod"),))
+        self.see(60, 5.0)
+        start = clock() / 1e6
+        newest = deployment(7, "deploy", start, start + 1)
+        self.store.merge("deployments", {"gw@prod": Fact((newest,), clock(), "dep")})
+
+    def see(self, seconds: int, p99: float | None) -> None:
+        for _ in range(seconds // 2):
+            self.book.add([("gw@prod/*/*", a_point(self.clock.advance(2), p99))])
+            self.watch.look("metrics", 15.0)
+
+    @property
+    def outside(self) -> bool | None:
+        return self.store.state.latency["gw@prod"].value.outside
+
+
+def test_leaving_the_band_is_said_once_and_so_is_coming_back(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.see(20, 5.5)
+    assert scene.outside is False
+    assert scene.notices.history == ()
+    scene.see(30, 80.0)
+    assert scene.outside is True
+    assert [n.title for n in scene.notices.history] == ["p99 of gw in prod left its band"]
+    assert "80.0 ms" in scene.notices.history[0].message
+    scene.see(30, 5.0)
+    assert scene.outside is False
+    assert any("is back in its band" in n.title for n in scene.notices.history)
+
+
+def test_without_data_nothing_is_called_fine(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.see(30, None)
+    assert scene.outside is None
+
+
+def test_a_single_spike_is_not_leaving_the_band(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.see(20, 5.0)
+    scene.see(2, 500.0)
+    scene.see(4, 5.0)
+    assert scene.outside is False
+
+
+def test_the_proof_of_a_rollback_is_completed_by_latency(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.see(20, 80.0)
+    done = Action("k", "rollback", "gw", "prod", "1.7", "b", "1.6", "a", "ada", ActionState.DONE, fake_clock(), ended_at_us=fake_clock())
+    from msgspec.structs import replace
+
+    scene.store.merge("actions", {"k": replace(done, proof=(LATENCY_LINE,))})
+    scene.see(4, 80.0)
+    assert scene.store.state.actions["k"].proof[0].state is LineState.UNKNOWN
+    scene.see(30, 5.0)
+    [line] = scene.store.state.actions["k"].proof
+    assert line.state is LineState.OK
+    assert "within its band" in line.text
+    assert len(scene.notes) == 1

@@ -1,0 +1,60 @@
+"""The funnel: merging by key, what matters most, defects, bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cockpit.domain.errors import Rejected
+from cockpit.services.notices import LIMIT, Notice, Notices, Severity
+
+
+def test_the_same_thing_grows_instead_of_repeating(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    for _ in range(3):
+        fake_clock.advance(1)
+        notices.tell(Severity.WARNING, "CI is down", "no answer", key="ci")
+    [only] = notices.history
+    assert (only.count, only.at_us) == (3, fake_clock())
+
+
+def test_what_is_over_starts_anew(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    notices.tell(Severity.ERROR, "down", "", key="ci")
+    notices.over("ci", "up again")
+    notices.tell(Severity.ERROR, "down", "", key="ci")
+    assert [(n.title, n.over) for n in notices.history] == [("down", False), ("up again", False), ("down", True)]
+    notices.over("never told")
+
+
+def test_the_newest_loud_one_matters_most_until_it_is_over(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    assert notices.newest is None
+    notices.tell(Severity.ERROR, "p99 left its band", "", key="p99")
+    fake_clock.advance(1)
+    notices.tell(Severity.OK, "approved", "")
+    assert notices.newest is not None
+    assert notices.newest.title == "p99 left its band"
+    notices.over("p99")
+    assert notices.newest.title == "approved"
+
+
+def test_errors_keep_their_way_out_and_defects_say_so(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    shown = notices.error(Rejected("another deployment is under way", hint="wait for it"))
+    assert (shown.title, shown.message, shown.hint) == ("The system refused", "another deployment is under way", "wait for it")
+    defect = notices.error(KeyError("x"))
+    assert "defect" in defect.title.lower()
+    assert defect.hint
+    assert notices.error(KeyError("x")).count == 2
+
+
+def test_subscribers_hear_until_they_leave_and_history_is_bounded(fake_clock: Any) -> None:
+    notices, heard = Notices(fake_clock), list[Notice]()
+    leave = notices.subscribe(heard.append)
+    for n in range(LIMIT + 10):
+        notices.tell(Severity.INFO, f"note {n}", "")
+    assert len(heard) == LIMIT + 10
+    assert len(notices.history) == LIMIT
+    leave()
+    notices.tell(Severity.INFO, "unheard", "")
+    assert len(heard) == LIMIT + 10

@@ -1,0 +1,158 @@
+"""Polling: data with its age, failures said once, back-off, stop at refused credentials, waking up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cockpit.connectors.ports import Probe
+from cockpit.domain.errors import AuthFailed, NotFound, RateLimited, Unreachable
+from cockpit.domain.facts import Fact
+from cockpit.services.connections import Connected, Connections
+from cockpit.services.jobs import CiJob, collect
+from cockpit.services.notices import Notices
+from cockpit.services.runtime import Outcome
+from cockpit.services.store import Store
+from cockpit.services.sync import Sync
+from tests.fakes.running import FakeMain, InlineRunner
+
+
+class Asked:
+    """A job that counts, fails when told, and answers a number."""
+
+    def __init__(self, store: Store, clock: Any) -> None:
+        self.store, self.clock = store, clock
+        self.count = 0
+        self.error: Exception | None = None
+
+    def prepare(self) -> Callable[[], int]:
+        def work() -> int:
+            self.count += 1
+            if self.error is not None:
+                raise self.error
+            return self.count
+
+        return work
+
+    def apply(self, result: int) -> Exception | None:
+        self.store.merge("checks", {"gw": Fact((), self.clock(), "ci", 10.0)})
+        return None
+
+    def interval_s(self, base_s: float) -> float:
+        return base_s
+
+
+class Target:
+    def probe(self) -> Probe:
+        return Probe("reached", "ada")
+
+
+class Rig:
+    def __init__(self, clock: Any) -> None:
+        self.clock, self.main, self.store, self.notices = clock, FakeMain(clock), Store(), Notices(clock)
+        self.sync = Sync(self.main, InlineRunner(self.main), self.store, self.notices, clock)
+        self.job = Asked(self.store, clock)
+        connections = Connections()
+        connections.replace((Connected("ci", "CI", "ci-v1", ("CiSystem",), ("gw",), Target()),))
+        self.sync.begin(connections, {"ci": self.job}, 2.0, 10.0)
+
+    @property
+    def health(self) -> Any:
+        return self.store.state.sources["ci"]
+
+
+@pytest.fixture
+def rig(fake_clock: Any) -> Rig:
+    return Rig(fake_clock)
+
+
+def test_it_asks_at_its_interval_and_knows_when_next(rig: Rig) -> None:
+    rig.main.run_for(9)
+    assert rig.job.count == 5
+    assert rig.health.state(rig.clock()) == "ok"
+    assert 0 <= rig.health.next_poll_us - rig.clock() <= 2_000_000
+
+
+def test_a_failure_keeps_the_data_with_its_age_and_is_said_once(rig: Rig) -> None:
+    rig.main.run_for(1)
+    rig.job.error = Unreachable("connection refused")
+    rig.main.run_for(60)
+    assert rig.store.state.checks["gw"].age_s(rig.clock()) > 55
+    assert rig.store.state.checks["gw"].stale(rig.clock())
+    assert rig.health.state(rig.clock()) == "failed"
+    told = [n for n in rig.notices.history if n.key == "source:ci"]
+    assert [(n.count, n.over) for n in told] == [(1, False)]
+
+
+def test_recovery_needs_nobody_and_is_said_once(rig: Rig) -> None:
+    rig.job.error = Unreachable("connection refused")
+    rig.main.run_for(30)
+    rig.job.error = None
+    rig.main.run_for(70)
+    assert rig.health.state(rig.clock()) == "ok"
+    assert [n.title for n in rig.notices.history if "answers again" in n.title] == ["CI answers again"]
+    assert all(n.over for n in rig.notices.history if n.key == "source:ci")
+
+
+def test_failing_stretches_the_interval(rig: Rig) -> None:
+    rig.job.error = Unreachable("down")
+    rig.main.run_for(300)
+    assert 5 < rig.job.count < 15
+
+
+def test_retry_after_is_obeyed(rig: Rig) -> None:
+    rig.job.error = RateLimited("slow down", retry_after_s=50)
+    rig.main.run_for(40)
+    assert rig.job.count == 1
+
+
+def test_refused_credentials_stop_the_asking_until_a_person_acts(rig: Rig) -> None:
+    rig.job.error = AuthFailed("401")
+    rig.main.run_for(600)
+    assert rig.job.count == 1
+    assert rig.health.state(rig.clock()) == "stopped"
+    rig.job.error = None
+    rig.sync.refresh_now("ci")
+    rig.main.run_for(1)
+    assert rig.health.state(rig.clock()) == "ok"
+
+
+def test_without_an_answer_a_source_becomes_stale(rig: Rig) -> None:
+    rig.main.run_for(1)
+    rig.sync.close()
+    rig.main.run_for(30)
+    assert rig.health.state(rig.clock()) == "stale"
+
+
+def test_a_test_of_the_connection_answers(rig: Rig) -> None:
+    answers: list[Outcome[Probe]] = []
+    rig.sync.test("ci", answers.append)
+    rig.sync.test("nobody", answers.append)
+    rig.main.settle()
+    assert [a.value.identity if a.value else type(a.error).__name__ for a in answers] == ["CockpitError", "ada"]
+
+
+def test_what_one_thing_lacks_does_not_hide_the_others() -> None:
+    def missing() -> None:
+        raise NotFound("no such service")
+
+    def down() -> None:
+        raise Unreachable("down")
+
+    got = collect([("a", "1", missing), ("a", "2", lambda: 5), ("a", "3", down), ("a", "4", lambda: 6)])
+    assert got.items == [("a", "2", 5)]
+    assert isinstance(got.error, Unreachable)
+
+
+def test_facts_carry_their_source_and_deadline(fake_clock: Any) -> None:
+    class Ci:
+        def runs(self, service: str, limit: int = 50) -> tuple[()]:
+            return ()
+
+    store = Store()
+    job = CiJob(Connected("ci", "CI", "ci-v1", ("CiSystem",), ("gw",), Ci()), store, fake_clock, 7.0)
+    assert job.apply(job.prepare()()) is None
+    fact = store.state.checks["gw"]
+    assert (fact.source, fact.deadline_s, fact.at_us) == ("CI", 7.0, fake_clock())
