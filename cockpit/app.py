@@ -317,6 +317,14 @@ def build(
     return cockpit
 
 
+def build_on(paths: Paths, main_thread: MainThread, settings: Settings, clock_us: Callable[[], int] = now_us) -> Cockpit:
+    """A core on settings that stand in no file, to look at something once: it only reads, and keeps and restores nothing."""
+    cockpit = Cockpit(paths, main_thread, None, "This only reads: it is a look at a repository.", clock_us)
+    cockpit.wire(Pace(), Secrets(os.environ), DataLock(paths.data))
+    cockpit.configure(settings)
+    return cockpit
+
+
 def _load(cockpit: Cockpit, problems: list[CockpitError], notes: tuple[str, ...]) -> None:
     notices = cockpit.notices
     for note in notes:
@@ -331,6 +339,8 @@ def _load(cockpit: Cockpit, problems: list[CockpitError], notes: tuple[str, ...]
         cockpit.configure(settings)
         if mistakes is not None:
             tell_mistakes(notices, mistakes)
+    elif not cockpit.read_only:
+        cockpit.store.apply(starting="Starting the playground...")
     try:
         cockpit.restore()
         if cockpit.journal is not None:

@@ -53,10 +53,10 @@ def decide(approvals: tuple[Approval, ...], version: Version, environment: str, 
     Each person's newest word counts once; an author or co-author of a commit in the version never counts; another commit or digest
     than the version's never counts. With `authors` None (not known) nobody's approval counts yet.
     """
-    mine = [a for a in approvals if (a.service, a.version, a.environment) == (version.service, version.name, environment)]
-    newest: dict[str, Approval] = {}
-    for approval in sorted(mine, key=lambda a: a.at_us):
-        newest[approval.who] = approval
+    here = (version.service, version.name, environment)
+    mine = list(dict.fromkeys(a for a in approvals if (a.service, a.version, a.environment) == here))
+    # a word on another commit of the same name does not take back what was said of this one
+    newest = {(_person(a.who), a.commit, a.digest): a for a in sorted(mine, key=lambda a: a.at_us)}
     votes = tuple(_weigh(a, newest, version, authors) for a in sorted(mine, key=lambda a: -a.at_us))
     reasons = [
         f"rejected by {v.approval.name}: {v.approval.comment or 'no reason given'}" for v in votes if v.counts and not v.approval.approved
@@ -69,8 +69,10 @@ def decide(approvals: tuple[Approval, ...], version: Version, environment: str, 
     return Decision(required, votes, tuple(reasons), authors is not None)
 
 
-def _weigh(approval: Approval, newest: dict[str, Approval], version: Version, authors: frozenset[str] | None) -> Counted:
-    if newest[approval.who] is not approval:
+def _weigh(approval: Approval, newest: dict[tuple[str, str, str], Approval], version: Version, authors: frozenset[str] | None) -> Counted:
+    if not _person(approval.who):
+        return Counted(approval, False, "nobody's name stands under it")
+    if newest[_person(approval.who), approval.commit, approval.digest] is not approval:
         return Counted(approval, False, "replaced by a later word of the same person")
     if approval.commit != version.commit:
         return Counted(approval, False, "given for another commit")
@@ -80,19 +82,23 @@ def _weigh(approval: Approval, newest: dict[str, Approval], version: Version, au
         return Counted(approval, True)
     if authors is None:
         return Counted(approval, False, "the authors of the commits are not known yet")
-    if approval.who in authors:
+    if _person(approval.who) in authors:
         return Counted(approval, False, "an author of this version cannot approve it")
     return Counted(approval, True)
 
 
 def why_not_approve(who: str, version: Version, authors: frozenset[str] | None) -> str:
     """Why `who` may not approve `version`; empty when they may."""
-    if not who:
+    if not _person(who):
         return "it is not known who you are: set your name and e-mail in the settings"
     if not version.commit or not version.digest:
         return "the artifact's digest is not known yet"
     if authors is None:
         return "the authors of the commits are not known yet"
-    if who in authors:
+    if _person(who) in authors:
         return "you are an author of a commit in this version"
     return ""
+
+
+def _person(who: str) -> str:
+    return who.strip().lower()

@@ -131,7 +131,7 @@ def p90(durations_s: tuple[float, ...]) -> float | None:
     if not durations_s:
         return None
     ordered = sorted(durations_s)
-    return ordered[min(len(ordered) - 1, int(0.9 * len(ordered)))]
+    return ordered[-(-9 * len(ordered) // 10) - 1]
 
 
 def remaining_s(suite: Suite, past_s: tuple[float, ...], now_us: int) -> float | None:

@@ -120,19 +120,19 @@ MIN_BAND_POINTS = 10
 
 
 def band(values_ms: Sequence[float | None], version: str = "") -> Band | None:
-    """The range from half the 5th percentile's way down to 1.5 x the 95th percentile: outside of it a quantile is not ordinary.
+    """From half the 5th percentile to twice the 95th: beyond that a quantile is not ordinary.
 
-    The margin keeps ordinary noise of one-second points inside. None below ten points.
+    A p99 of a few hundred requests wobbles by half of itself; the margin keeps that inside. None below ten points.
     """
     known = sorted(v for v in values_ms if v is not None and math.isfinite(v))
     if len(known) < MIN_BAND_POINTS:
         return None
     low = known[int(0.05 * (len(known) - 1))]
     high = known[math.ceil(0.95 * (len(known) - 1))]
-    return Band(low_ms=low * 0.5, high_ms=high * 1.5, points=len(known), version=version)
+    return Band(low_ms=low * 0.5, high_ms=high * 2.0, points=len(known), version=version)
 
 
-def outside(band: Band | None, recent_ms: Sequence[float | None], share: float = 0.6) -> bool | None:
+def outside(band: Band | None, recent_ms: Sequence[float | None], share: float = 0.75) -> bool | None:
     """Whether at least `share` of the recent values lie above the band; None when that cannot be said."""
     known = [v for v in recent_ms if v is not None]
     if band is None or len(known) < 3:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain, islice
 
 from msgspec import Struct
 
@@ -189,10 +190,20 @@ class Fleet(Struct, frozen=True):
 _ADDRESS = re.compile(r"<([^<>\s]+)>")
 _NUMBERS = re.compile(r"\d+")
 _PLAIN_TAG = re.compile(r"[vV]?(\d+(?:\.\d+){1,5})")
-_VERSION = re.compile(r"(?P<core>\d+(?:[._]\d+){0,5}|\d{8})(?P<rest>(?:[-+.~_]?[0-9A-Za-z]+)*)$")
-_PRERELEASE = re.compile(r"^[-.~_]?(?P<word>dev|a|alpha|b|beta|m|milestone|pre|preview|c|rc|snapshot)(?![a-z])", re.IGNORECASE)
+# possessive, so that a hostile tag costs no exponential time
+_VERSION = re.compile(r"(?P<core>\d++(?:[._]\d++){0,5}+)(?P<rest>[0-9A-Za-z]*+(?:[-+.~_][0-9A-Za-z]++)*+)$")
+_LEAD = re.compile(r"(?:^|[-_@]|(?<![A-Za-z0-9.+~]))[vV]?(?=\d)")
+_GLUED = re.compile(r"(?<=[A-Za-z])(?=\d+\.\d)")  # go1.21.5
+_LEAD_END = re.compile(r"(?:^|[-/_@]+)[vV]?$")
+# one letter alone is a patch level (1.1.1a), one before a number a pre-release (3.12.0a1)
+_PRERELEASE = re.compile(
+    r"[-.~_]?(?P<word>dev|nightly|canary|snapshot|alpha|beta|milestone|preview|pre|rc|a(?=[.-]?\d)|b(?=[.-]?\d)|m(?=[.-]?\d)|c(?=[.-]?\d))(?![a-z])",
+    re.IGNORECASE,
+)
 _PRE_RANK = {
     "dev": 0,
+    "nightly": 0,
+    "canary": 0,
     "snapshot": 0,
     "a": 1,
     "alpha": 1,
@@ -230,26 +241,28 @@ def parse_tag(tag: str, pattern: str = "") -> ParsedTag | None:
         if not (tag.startswith(before) and tag.endswith(after)) or len(tag) <= len(before) + len(after):
             return None
         name = tag[len(before) : len(tag) - len(after)]
-        return ParsedTag(before.rstrip("/-_v"), name) if name[0].isdigit() else None
+        return ParsedTag(_LEAD_END.sub("", before), name) if name[0].isdigit() else None
     prefix, _, last = tag.rpartition("/")
     plain = _PLAIN_TAG.fullmatch(last)
     if plain is not None:  # what nearly all tags look like; the search below says the same, ten times slower
         return ParsedTag(prefix, plain.group(1))
-    found = re.search(r"(?:^|[-_@]|(?<![A-Za-z0-9])|(?<=[-_@/]))[vV]?(?=\d)", last)
-    while found is not None:
+    for found in islice(chain(_LEAD.finditer(last), _GLUED.finditer(last)), 32):  # no name has more places where a version might begin
         name = last[found.end() :]
-        if _VERSION.match(name) and _looks_like_version(name, found.group()):
+        matched = _VERSION.match(name)
+        if matched is not None and _looks_like_version(matched, found.group()):
             word = last[: found.start()].rstrip("-_@")
             return ParsedTag("/".join(p for p in (prefix, word) if p), name)
-        found = re.compile(r"[-_@][vV]?(?=\d)").search(last, found.end())
     return None
 
 
-def _looks_like_version(name: str, lead: str) -> bool:
-    """A lone number counts only after a `v` (v12) or as a date (20261122): `build-7` is no version."""
-    core = re.match(r"\d+", name)
-    alone = core is not None and core.group() == name
-    return not alone or (lead[-1:] in "vV" and lead != "") or len(name) == 8
+def _looks_like_version(found: re.Match[str], lead: str) -> bool:
+    """A number without a dot counts only after a `v` (v12), in a date (2026-11-22) or before a build (21+35): `build-7` is none."""
+    core, rest = found.group("core"), found.group("rest")
+    if not core.isdigit():
+        return True
+    if rest[:1].isalpha():
+        return lead[-1:] in ("v", "V") and _PRERELEASE.match(rest) is not None
+    return lead[-1:] in ("v", "V") or len(core) == 8 or rest.startswith("+") or re.match(r"-\d", rest) is not None
 
 
 @lru_cache(maxsize=20_000)
@@ -257,17 +270,19 @@ def version_key(name: str) -> tuple[object, ...]:
     """Sort key: numbers by value, pre-releases before their release, build metadata last. Total: any text sorts."""
     match = re.match(r"\d+(?:[._-]\d+)*", name)
     if match is None:
-        return ((), 0, 0, (), name)
-    core = [int(n) for n in _NUMBERS.findall(match.group())]
+        return ((), 0, (), (), name)
+    core = list(_integers(match.group()))
     while len(core) > 1 and core[-1] == 0:
         core.pop()
     rest, _, build = name[match.end() :].partition("+")
     pre = _PRERELEASE.match(rest)
-    if pre is None:
-        numbers = tuple(int(n) for n in _NUMBERS.findall(rest))
-        return (tuple(core), 9, 0, numbers, f"{rest}+{build}")
-    numbers = tuple(int(n) for n in _NUMBERS.findall(rest[pre.end() :]))
-    return (tuple(core), _PRE_RANK[pre.group("word").lower()], 0, numbers, f"{rest}+{build}")
+    rank, after = (9, rest) if pre is None else (_PRE_RANK[pre.group("word").lower()], rest[pre.end() :])
+    return (tuple(core), rank, _integers(after), _integers(build), f"{rest}+{build}")
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    # Python refuses to convert numbers of several thousand digits; nobody counts that far
+    return tuple(int(digits[:400]) for digits in _NUMBERS.findall(text))
 
 
 def in_order(versions: tuple[Version, ...]) -> tuple[Version, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -99,8 +99,7 @@ class Series:
             start = cells * _FAN
             end = np.minimum(start + _FAN, -(-self._total // below))
             at = cells % len(self._low[level])
-            self._low[level][at] = _gather(self._low[level - 1], start, end, np.fmin)
-            self._high[level][at] = _gather(self._high[level - 1], start, end, np.fmax)
+            self._low[level][at], self._high[level][at] = _gather(self._low[level - 1], self._high[level - 1], start, end)
 
     def window(self, start_us: int, end_us: int) -> tuple[Floats, Floats]:
         """(times in seconds, values) of a window with both ends, oldest first; copies."""
@@ -156,22 +155,29 @@ class Series:
         """Lowest and highest of the ranges of cells [start, end) of a level: whole cells of the level above where there are any."""
         low, high = self._low[level], self._high[level]
         if level + 1 == len(self._sizes) or int(np.max(end - start)) <= 2 * _FAN:
-            return _gather(low, start, end, np.fmin), _gather(high, start, end, np.fmax)
+            return _gather(low, high, start, end)
         inner, outer = -(-start // _FAN), end // _FAN
         left_end = np.minimum(end, inner * _FAN)
         right_start = np.maximum(left_end, outer * _FAN)
-        above_low, above_high = self._extremes(level + 1, inner, np.maximum(inner, outer))
-        sides = ((start, left_end), (right_start, end))
-        for begin, stop in sides:
-            above_low = np.fmin(above_low, _gather(low, begin, stop, np.fmin))
-            above_high = np.fmax(above_high, _gather(high, begin, stop, np.fmax))
-        return above_low, above_high
+        lowest, highest = self._extremes(level + 1, inner, np.maximum(inner, outer))
+        for begin, stop in ((start, left_end), (right_start, end)):
+            side_low, side_high = _gather(low, high, begin, stop)
+            lowest, highest = np.fmin(lowest, side_low), np.fmax(highest, side_high)
+        return lowest, highest
 
 
-def _gather(cells: Floats, start: _Indexes, end: _Indexes, pick: Callable[..., Any]) -> Floats:
-    """fmin or fmax of each range [start, end) of a ring; NaN for a range without a number."""
+def _gather(low: Floats, high: Floats, start: _Indexes, end: _Indexes) -> tuple[Floats, Floats]:
+    """Lowest and highest of each range [start, end) of a ring; NaN for a range without a number."""
     width = max(1, int(np.max(end - start)))
     at = start[:, None] + np.arange(width)
-    found = np.where(at < end[:, None], cells[at % len(cells)], np.nan)
-    result: Floats = pick.reduce(found, axis=1)  # type: ignore[attr-defined]
-    return result
+    outside = at >= end[:, None]
+    at %= len(low)
+    lows = low[at]
+    lows[outside] = np.nan
+    highs = lows
+    if high is not low:
+        highs = high[at]
+        highs[outside] = np.nan
+    lowest: Floats = np.fmin.reduce(lows, axis=1)
+    highest: Floats = np.fmax.reduce(highs, axis=1)
+    return lowest, highest

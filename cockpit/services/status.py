@@ -9,7 +9,7 @@ from cockpit.domain.approvals import Decision, decide
 from cockpit.domain.checks import CheckRun, Summary, latest_run, summarise
 from cockpit.domain.facts import place
 from cockpit.domain.readiness import Readiness, Reason, readiness
-from cockpit.domain.release import Changes, Environment, Service, Version, in_order, pending
+from cockpit.domain.release import Changes, Environment, Fleet, Service, Version, in_order, pending
 from cockpit.services.store import AppState, changes_key
 
 
@@ -116,3 +116,40 @@ def ready(state: AppState, version: Version, environment: str, rules: Rules, now
         late = Reason("sources", f"test results are {known.age_s(now_us):.0f} s old: {known.source} does not answer")
         return Readiness((*answer.reasons, late))
     return answer
+
+
+class Condition(Struct, frozen=True):
+    """How a place does: the state's word (ok, warning, bad, mixed, running, unknown, stale) and words that say more."""
+
+    word: str
+    words: str
+
+
+def condition(state: AppState, service: str, environment: str, now_us: int) -> Condition:
+    """The condition of a place, the worst first; what is past its deadline is stale, whatever it said."""
+    at = place(service, environment)
+    fleet, latency = state.fleets.get(at), state.latency.get(at)
+    if fleet is None:
+        return Condition("unknown", "nodes not known")
+    seen = _nodes(fleet.value)
+    if fleet.stale(now_us):
+        return Condition("stale", f"stale: {seen.words}")
+    if seen.word == "ok" and latency is not None and not latency.stale(now_us) and latency.value.outside:
+        return Condition("warning", f"{seen.words.removesuffix(' ok')}, p99 high")
+    return seen
+
+
+def _nodes(fleet: Fleet) -> Condition:
+    agree, total = fleet.agreement
+    active = fleet.active
+    if active is not None and not active.state.final:
+        done = sum(step.state == "done" for step in active.steps)
+        return Condition("running", f"{done}/{total} to {active.version}")
+    if not total:
+        return Condition("unknown", "no nodes")
+    if agree < total:
+        return Condition("mixed", f"{agree} of {total} agree")
+    ill = sum(node.healthy is not True for node in fleet.nodes)
+    if ill:
+        return Condition("bad", f"{ill} of {total} not healthy")
+    return Condition("ok", f"{agree}/{total} ok")

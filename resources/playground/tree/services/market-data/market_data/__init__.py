@@ -1,0 +1,1 @@
+"""Takes quotes and trades of many instruments and publishes them."""

@@ -1,0 +1,1 @@
+"""Takes orders for one instrument and matches them."""

@@ -1,0 +1,1 @@
+"""Computes the margin of accounts over a grid of market scenarios."""

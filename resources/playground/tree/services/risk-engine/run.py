@@ -1,0 +1,10 @@
+"""Start the risk engine: python -I -S run.py"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from risk_engine.api import main  # noqa: E402
+
+main()

@@ -1,0 +1,35 @@
+"""The story of the tour, in the real window on real processes, as a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtWidgets import QWidget
+
+from tests.e2e.story import Story
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_a_bad_release_is_seen_and_rolled_back(qapp: Any, tmp_path: Path) -> None:
+    pictures: list[str] = []
+
+    def picture(name: str, window: QWidget) -> None:
+        assert not window.grab().isNull()
+        pictures.append(name)
+
+    story = Story(tmp_path, picture)
+    try:
+        story.tell()
+        kinds = [(e.action, e.kind) for e in reversed(story.cockpit.actions.activity())]
+        outcomes = [e.detail["state"] for e in story.cockpit.actions.activity(kinds=("outcome",))]
+    finally:
+        story.close()
+    assert kinds.count(("deploy", "intent")) == 4
+    assert kinds.count(("rollback", "intent")) == 1
+    assert kinds.count(("approve", "note")) == 2
+    assert set(outcomes) == {"done"}
+    assert len(pictures) >= 16
+    assert set(story.figures) == {"click to accepted", "click to all nodes verified", "click to p99 back in band"}

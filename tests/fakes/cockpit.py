@@ -1,0 +1,285 @@
+"""A cockpit in memory for the tests of the window: real store, notices and domain types in a believable state; what acts is recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from cockpit.domain.approvals import Approval, why_not_approve
+from cockpit.domain.errors import NotAllowed
+from cockpit.domain.facts import Fact, place
+from cockpit.domain.release import Version
+from cockpit.domain.rollout import Action, ActionState, Facts, Refusal, RolloutPlan, last_good, plan
+from cockpit.services import status
+from cockpit.services.latency import Columns, append, empty_columns
+from cockpit.services.notices import Notices, Severity
+from cockpit.services.runtime import Outcome
+from cockpit.services.store import AppState, Store
+from tests.fakes.believable import MIN, NOW_US, PEOPLE, S, believable_state, latency_point, results, sha
+
+
+class Entry(Struct, frozen=True):
+    """A journal entry as the window sees it."""
+
+    seq: int
+    at_us: int
+    kind: str
+    key: str
+    action: str
+    who: str
+    service: str
+    environment: str
+    detail: dict[str, Any]
+    hash: str
+
+
+class Verification(Struct, frozen=True):
+    """What verifying the journal found."""
+
+    ok: bool
+    count: int
+    problems: tuple[str, ...] = ()
+    head: str = ""
+
+
+class FakeLatency:
+    """LatencyBook: made-up series, a point every two seconds; `load` answers at once."""
+
+    def __init__(self, clock_us: Callable[[], int]) -> None:
+        self.clock_us = clock_us
+        self.empty = False
+        self.loads: list[str] = []
+
+    def nodes(self, at: str) -> tuple[str, ...]:
+        environment = at.partition("@")[2]
+        return tuple(f"{environment}-{i + 1}" for i in range(4 if environment == "production" else 2))
+
+    def operations(self, at: str) -> tuple[str, ...]:
+        return ("cancel", "depth", "order", "quote")
+
+    def columns(self, series: str, start_us: int, end_us: int) -> Columns:
+        columns = empty_columns()
+        at, node, operation = series.split("/")
+        service, environment = at.split("@")
+        scale = 1.0 + 0.07 * (sum(map(ord, node + operation)) % 7 if (node, operation) != ("*", "*") else 0)
+        step = max(2 * S, (end_us - start_us) // 1800 // (2 * S) * 2 * S)
+        first, last = -(-start_us // step) * step, min(end_us, self.clock_us())
+        for at_us in () if self.empty else range(first, last + 1, step):
+            if not NOW_US - 21 * MIN < at_us < NOW_US - 20 * MIN:  # a minute without metrics
+                append(columns, latency_point(at_us, service, environment, scale))
+        return columns
+
+    def p99(self, at: str, start_us: int, end_us: int) -> list[float | None]:
+        return [None if math.isnan(v) else v for v in self.columns(f"{at}/*/*", start_us, end_us).p99_ms]
+
+    def load(self, series: str, start_us: int, end_us: int, done: Callable[[Outcome[Columns]], None]) -> None:
+        self.loads.append(series)
+        done(Outcome(self.columns(series, start_us, end_us)))
+
+
+PAST = (
+    ("intent", "deploy"),
+    ("outcome", "deploy"),
+    ("approval", "approve"),
+    ("intent", "rollback"),
+    ("outcome", "rollback"),
+    ("note", "start"),
+)
+
+
+class FakeActions:
+    """Actions: plans for real, fires into the store; every call stands in `calls`."""
+
+    def __init__(self, cockpit: FakeCockpit) -> None:
+        self.cockpit = cockpit
+        self.calls: list[tuple[Any, ...]] = []
+        self.refuse = ""
+        self.entries: list[Entry] = [
+            Entry(i, NOW_US - (40 - i) * MIN, kind, sha(f"k{i // 2}")[:32], action, PEOPLE[i % 5], "order-gateway", "production",
+                  {"version": "1.6.0", "state": "done"}, sha(f"entry {i}"))
+            for i, (kind, action) in enumerate(PAST)
+        ]  # fmt: skip
+
+    def _check(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.refuse or self.cockpit.read_only:
+            raise NotAllowed(self.refuse or "this cockpit is read-only", hint="Open it without --read-only.")
+
+    def plan(self, kind: str, service: str, environment: str, version: str = "") -> RolloutPlan | Refusal:
+        state, at = self.cockpit.store.state, place(service, environment)
+        past = state.deployments.get(at)
+        live = state.fleets[at].value.live if at in state.fleets else None
+        if kind == "rollback" and not version and past:
+            good = last_good(past.value, live.digest if live else "")
+            version = good.version if good else ""
+        target = status.version_of(state, service, version) if version else None
+        pair = (version, live.version if live else "")
+        changes = status.changes_between(state, service, *(pair if kind == "rollback" else reversed(pair))) if version else None
+        facts = Facts(
+            self.cockpit.clock_us(), state.fleets.get(at), state.artifacts.get(service), past, state.versions.get(service), changes
+        )
+        ready = status.Readiness()
+        if kind == "deploy" and target is not None:
+            ready = status.ready(state, target, environment, self.cockpit.rules, self.cockpit.clock_us())
+        return plan(kind, service, environment, target, facts, ready)
+
+    def fire(self, plan: RolloutPlan, reason: str = "") -> Action:
+        self._check("fire", plan, reason)
+        now = self.cockpit.clock_us()
+        action = Action(
+            sha(f"action {len(self.calls)}")[:32], plan.kind, plan.service, plan.environment, plan.from_version, plan.from_digest,
+            plan.target.name, plan.target.digest, self.cockpit.settings.me.email, ActionState.INTENDED, now
+        )  # fmt: skip
+        self.cockpit.store.merge("actions", {action.key: action})
+        return action
+
+    def abort(self, key: str) -> None:
+        self._check("abort", key)
+
+    def approve(self, version: Version, environment: str, comment: str) -> None:
+        self._check("approve", version, environment, comment)
+        self._vote(version, environment, comment, True)
+
+    def reject(self, version: Version, environment: str, comment: str) -> None:
+        self._check("reject", version, environment, comment)
+        self._vote(version, environment, comment, False)
+
+    def _vote(self, v: Version, environment: str, comment: str, approved: bool) -> None:
+        me, state = self.cockpit.settings.me, self.cockpit.store.state
+        word = Approval(v.service, v.name, environment, v.commit, v.digest, me.email, me.name, approved, comment, self.cockpit.clock_us())
+        self.cockpit.store.apply(approvals=(*state.approvals, word))
+
+    def why_not_approve(self, version: Version, environment: str) -> str:
+        return why_not_approve(self.cockpit.settings.me.email, version, status.authors_of(self.cockpit.store.state, version, environment))
+
+    def rerun_checks(self, run_id: str) -> None:
+        self._check("rerun_checks", run_id)
+
+    def stop_checks(self, run_id: str) -> None:
+        self._check("stop_checks", run_id)
+
+    def load_run(self, run_id: str) -> None:
+        self.calls.append(("load_run", run_id))
+        for fact in self.cockpit.store.state.checks.values():
+            for run in fact.value:
+                if run.id == run_id and run.state.final:
+                    full = tuple(replace(s, tests=s.tests or results(s.name, s.passed, 0, 0, s.skipped)) for s in run.suites)
+                    self.cockpit.store.merge("runs", {run_id: Fact(replace(run, suites=full), NOW_US, "ci")})
+                    return
+
+    def load_log(self, run_id: str, suite: str, done: Callable[[Outcome[str]], None]) -> None:
+        self.calls.append(("load_log", run_id, suite))
+        done(Outcome(f"log of {suite} in {run_id}\n\x1b[31mred\x1b[0m <b>plain</b>\n" + "collected 21 items\n" * 30))
+
+    def activity(self, text: str = "", kinds: tuple[str, ...] = (), limit: int = 1000) -> tuple[Entry, ...]:
+        found = [e for e in reversed(self.entries) if (not kinds or e.kind in kinds) and text.lower() in str(e).lower()]
+        return tuple(found[:limit])
+
+    def export_activity(self, entries: tuple[Entry, ...], form: str) -> str:
+        self.calls.append(("export", form, len(entries)))
+        return f"{form} of {len(entries)} entries"
+
+    def verify_journal(self) -> Verification:
+        return Verification(True, len(self.entries), (), self.entries[-1].hash)
+
+
+class FakeSync:
+    """Sync: remembers what was asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def want_changes(self, service: str, base_version: str, head_version: str) -> None:
+        self.calls.append(("want_changes", service, base_version, head_version))
+
+    def refresh_now(self, source_id: str = "") -> None:
+        self.calls.append(("refresh_now", source_id))
+
+    def test(self, source_id: str, done: Callable[[Outcome[Any]], None]) -> None:
+        self.calls.append(("test", source_id))
+        done(Outcome(FakeProbe(f"{source_id} at 127.0.0.1", "playground")))
+
+
+class FakeProbe(Struct, frozen=True):
+    """What a connection test found."""
+
+    reached: str
+    identity: str = ""
+    missing: tuple[str, ...] = ()
+
+
+class Me(Struct, frozen=True):
+    """Who acts."""
+
+    name: str = "You"
+    email: str = "you@playground.invalid"
+
+
+class WindowSettings(Struct, frozen=True):
+    """How the window looks."""
+
+    theme: str = "dark"
+
+
+class FakeSettings(Struct, frozen=True):
+    """The part of the settings that the window reads."""
+
+    me: Me = field(default_factory=Me)
+    window: WindowSettings = field(default_factory=WindowSettings)
+
+
+class FakePlayground:
+    """The playground's controls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.word = "calm"
+
+    def regime(self) -> str:
+        return self.word
+
+    def set_regime(self, word: str) -> None:
+        self.word = word
+        self.calls.append(word)
+
+    def restart(self) -> None:
+        self.calls.append("restart")
+
+
+class FakeCockpit:
+    """What `cockpit.app.build` answers, without threads, files and sockets. Move `now_us` to let time pass."""
+
+    def __init__(self, state: AppState | None = None, *, read_only: bool = False) -> None:
+        self.now_us = NOW_US
+        self.store = Store(believable_state() if state is None else state)
+        self.notices = Notices(self.clock_us)
+        self.actions = FakeActions(self)
+        self.sync = FakeSync()
+        self.latency = FakeLatency(self.clock_us)
+        self.settings = FakeSettings()
+        self.rules = status.Rules(("unit", "integration", "performance"))
+        self.read_only = read_only
+        self.playground: FakePlayground | None = FakePlayground()
+        self.started = self.closed = False
+
+    def clock_us(self) -> int:
+        return self.now_us
+
+    def start(self) -> None:
+        self.started = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def tell_some(self) -> None:
+        """A few notices, the last one loud."""
+        self.notices.tell(Severity.INFO, "order-gateway 1.8.0 was released", "Its tests are running.", place="checks")
+        self.notices.tell(
+            Severity.WARNING, "Source is stale", "CI of the archive answered 41 s ago.", hint="Look at Sources.", key="s", place="sources"
+        )
+        text = "p99 of order-gateway in production is 60.1 ms against at most 5.8 ms in the time of 1.5.1."
+        self.notices.tell(Severity.ERROR, "Latency left its band", text, hint="Roll back, or look at Latency.", key="band", place="latency")
