@@ -137,13 +137,19 @@ class Action(Struct, frozen=True):
         return replace(self, state=state)
 
 
-def last_good(history: tuple[Deployment, ...], live_digest: str) -> Deployment | None:
-    """The deployment to go back to: the newest that succeeded with another digest and that nobody rolled back from since."""
+def last_good(history: tuple[Deployment, ...], fleet: Fleet) -> Deployment | None:
+    """The deployment to go back to: the newest that succeeded with another digest and that nobody rolled back from since.
+
+    Where the nodes do not agree, the newest good one may be what most of them run: going back then makes the fleet whole. Whoever
+    began a rollback meant to leave, whether or not it came to its end.
+    """
+    agree, total = fleet.agreement
+    live = fleet.live.digest if fleet.live is not None and agree == total else ""
     left: set[str] = set()
     for deployment in sorted(history, key=lambda d: -d.started_at_us):
-        if deployment.kind == "rollback" and deployment.state is DeployState.SUCCEEDED:
+        if deployment.kind == "rollback":
             left.add(deployment.from_digest)
-        if deployment.state is DeployState.SUCCEEDED and deployment.digest not in left and deployment.digest != live_digest:
+        if deployment.state is DeployState.SUCCEEDED and deployment.digest not in left and deployment.digest != live:
             return deployment
     return None
 

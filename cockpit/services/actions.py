@@ -103,7 +103,7 @@ class Actions:
         history, fleet = state.deployments.get(at), state.fleets.get(at)
         if history is None or fleet is None or fleet.value.live is None:
             return None
-        good = last_good(history.value, fleet.value.live.digest)
+        good = last_good(history.value, fleet.value)
         known = status.version_of(state, service, good.version) if good else None
         if good is None or (known is not None and known.digest == good.digest):
             return known

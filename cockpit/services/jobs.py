@@ -139,7 +139,7 @@ class SourceJob(StateJob):
         history = self._state.deployments.get(place(service, environment))
         if fleet is None or history is None or fleet.value.live is None:
             return []
-        target = last_good(history.value, fleet.value.live.digest)
+        target = last_good(history.value, fleet.value)
         return [(target.version, live)] if target else []
 
 

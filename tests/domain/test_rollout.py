@@ -135,19 +135,30 @@ def test_a_plan_stays_the_same_while_only_ages_change() -> None:
         ((deployment(1, "d1"), deployment(2, "d2", DeployState.ABORTED)), "d2", "d1"),
         # gone back from d3 to d2: neither is the next one to go back to
         ((deployment(1, "d1"), deployment(2, "d2"), deployment(3, "d3"), deployment(4, "d2", kind="rollback", came_from="d3")), "d2", "d1"),
-        # a rollback that failed took nobody away from d3
+        # whoever began to leave d3 meant it, even though that rollback failed
         (
             (deployment(1, "d1"), deployment(3, "d3"), deployment(4, "d1", DeployState.FAILED, "rollback", "d3"), deployment(5, "d5")),
             "d5",
-            "d3",
+            "d1",
         ),
         # deployed again after the rollback: somebody made it good
         ((deployment(1, "d1"), deployment(2, "d1", kind="rollback", came_from="d3"), deployment(3, "d3"), deployment(4, "d4")), "d4", "d3"),
     ],
 )
 def test_the_version_to_go_back_to(history: tuple[Deployment, ...], live: str, expected: str | None) -> None:
-    found = last_good(history, live)
+    found = last_good(history, fleet(live, live))
     assert (found and found.digest) == expected
+
+
+def test_a_mixed_fleet_goes_back_to_one_good_version() -> None:
+    half_way = (deployment(1, "d1"), deployment(2, "d2"), deployment(3, "d3", DeployState.FAILED))
+    found = last_good(half_way, fleet("d3", "d2", "d2"))
+    assert found is not None
+    assert found.digest == "d2", "what most of them run still is the good one"
+    stuck_on_the_way_back = (*half_way[:2], deployment(4, "d1", DeployState.FAILED, "rollback", "d2"))
+    found = last_good(stuck_on_the_way_back, fleet("d1", "d2", "d2"))
+    assert found is not None
+    assert found.digest == "d1"
 
 
 def test_the_expected_time_comes_from_deployments_that_succeeded() -> None:

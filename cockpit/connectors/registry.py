@@ -1,0 +1,184 @@
+"""All kinds of connections: built in, and from installed packages (entry points `release_cockpit.connectors`).
+
+The only file that names connectors; each is imported when one is created.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, cast
+
+from cockpit.connectors.ports import ConnectorSpec, Field, Probe
+from cockpit.domain.errors import BadPayload, CockpitError, ConfigError, ConnectorError
+
+ENTRY_POINTS = "release_cockpit.connectors"
+Secret = Callable[[], str]
+
+_URL = Field("url", "Address", kind="url", description="Where the interface lives, without /v1")
+_TOKEN = Field("token", "Token", kind="secret", required=False, description="Kept in the keyring only")
+_CA_FILE = Field("ca_file", "CA certificate", kind="path", required=False, description="PEM file of a private certificate authority")
+
+
+def _client(options: dict[str, str], secret: Secret, name: str) -> Any:
+    from cockpit.connectors.http import HttpClient
+
+    return HttpClient(options["url"], name=name, token=secret, ca_file=options.get("ca_file", ""))
+
+
+def _ci(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.open_ci import OpenCi
+
+    return OpenCi(_client(options, secret, "The CI system"))
+
+
+def _deployment(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.open_deployment import OpenDeployment
+
+    return OpenDeployment(_client(options, secret, "The deployment system"))
+
+
+def _openmetrics(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.openmetrics import Names, OpenMetricsScraper
+
+    default = Names()
+    names = Names(
+        histogram=options.get("histogram") or default.histogram,
+        errors=options.get("errors") or default.errors,
+        operation_label=options.get("operation_label") or default.operation_label,
+    )
+    return OpenMetricsScraper(names, path=options.get("path") or "/metrics", token=secret, ca_file=options.get("ca_file", ""))
+
+
+def _git(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.git_local import GitLocal
+
+    return GitLocal(options["path"])
+
+
+CONNECTORS: tuple[ConnectorSpec, ...] = (
+    ConnectorSpec(
+        kind="git",
+        title="Git repository on disk",
+        ports=("SourceControl",),
+        fields=(Field("path", "Repository", kind="path", description="A working tree or a bare repository"),),
+        create=_git,
+        rights=("read the repository's files",),
+    ),
+    ConnectorSpec(
+        kind="ci-v1",
+        title="CI system (open interface)",
+        ports=("CiSystem",),
+        fields=(_URL, _TOKEN, _CA_FILE),
+        create=_ci,
+        rights=("read runs and logs", "run suites again and stop them"),
+    ),
+    ConnectorSpec(
+        kind="deployment-v1",
+        title="Deployment system (open interface)",
+        ports=("DeploymentApi",),
+        fields=(_URL, _TOKEN, _CA_FILE),
+        create=_deployment,
+        rights=("read environments, artifacts and deployments", "start and abort deployments"),
+    ),
+    ConnectorSpec(
+        kind="openmetrics",
+        title="Metrics pages of the nodes",
+        ports=("MetricsApi",),
+        fields=(
+            Field("path", "Path", required=False, default="/metrics", description="The metrics page of each node"),
+            Field("histogram", "Histogram", required=False, default="http_server_request_duration_seconds"),
+            Field("errors", "Error counter", required=False, default="http_server_errors_total"),
+            Field("operation_label", "Operation label", required=False, default="operation"),
+            _TOKEN,
+            _CA_FILE,
+        ),
+        create=_openmetrics,
+        rights=("read each node's metrics page",),
+    ),
+)
+
+
+def installed() -> tuple[tuple[ConnectorSpec, ...], tuple[ConfigError, ...]]:
+    """(connectors of installed packages, what is wrong with those left out). A broken package never stops the others."""
+    from importlib.metadata import entry_points
+
+    specs: list[ConnectorSpec] = []
+    problems: list[ConfigError] = []
+    taken = {spec.kind for spec in CONNECTORS}
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
+        try:
+            found = entry.load()
+        except Exception as error:  # noqa: BLE001 - code of others: whatever it raises, the cockpit runs on and says so
+            problems.append(_broken(entry.name, f"it cannot be loaded ({type(error).__name__}: {error})"))
+            continue
+        if not isinstance(found, ConnectorSpec):
+            problems.append(_broken(entry.name, "it is no ConnectorSpec"))
+        elif found.kind in taken:
+            problems.append(_broken(entry.name, f"the kind “{found.kind}” is taken"))
+        else:
+            taken.add(found.kind)
+            specs.append(found)
+    return tuple(specs), tuple(problems)
+
+
+def _broken(name: str, why: str) -> ConfigError:
+    from cockpit.connectors.text import one_line
+
+    return ConfigError(
+        f"The connector “{one_line(name, 100)}” is left out: {one_line(why, 300)}.",
+        hint="Update or remove the package that brings it.",
+        title="A connector is broken",
+    )
+
+
+def specs() -> tuple[ConnectorSpec, ...]:
+    """All usable kinds, built in first."""
+    return CONNECTORS + installed()[0]
+
+
+def spec(kind: str) -> ConnectorSpec:
+    """The connector of that kind; ConfigError with the nearest name. Packages are searched only for kinds that are not built in."""
+    for known in CONNECTORS:
+        if known.kind == kind:
+            return known
+    others = installed()[0]
+    for known in others:
+        if known.kind == kind:
+            return known
+    names = [known.kind for known in (*CONNECTORS, *others)]
+    near = difflib.get_close_matches(kind, names, n=1, cutoff=0.4)
+    hint = f"Did you mean “{near[0]}”?" if near else f"Known kinds: {', '.join(names)}."
+    raise ConfigError(f"There is no connector of the kind “{kind[:100]}”.", hint=hint)
+
+
+def create(kind: str, options: dict[str, str], secret: Secret) -> Any:
+    """A connector from its options (text) and `secret`, asked when a token is needed; nothing is contacted yet.
+
+    ConfigError names each missing or unknown option. Call `close()` on what comes back when it is no longer used.
+    """
+    chosen = spec(kind)
+    fields = {field.name: field for field in chosen.fields if field.kind != "secret"}
+    problems = [f"{name}: is missing" for name, field in fields.items() if field.required and not options.get(name)]
+    for name in options:
+        if name not in fields:
+            near = difflib.get_close_matches(name, list(fields), n=1)
+            problems.append(f"{name}: is no option of “{kind}”" + (f" (did you mean “{near[0]}”?)" if near else ""))
+    if problems:
+        message = f"The connection of the kind “{kind}” cannot be made: {'; '.join(problems)}."
+        raise ConfigError(message, hint="Correct it in the settings.", problems=tuple(problems))
+    filled = {name: field.default for name, field in fields.items() if field.default} | options
+    return chosen.create(filled, secret)
+
+
+def probe(connector: Any) -> Probe | ConnectorError:
+    """Test a connection: what it reaches, or why not. Blocks; never raises."""
+    try:
+        return cast(Probe, connector.probe())
+    except ConnectorError as error:
+        return error
+    except CockpitError as error:
+        return ConnectorError(error.message, hint=error.hint, title=error.title)
+    except Exception as error:  # noqa: BLE001 - a connector of others may raise anything; a test of it must still answer
+        what = f"The connector failed in itself ({type(error).__name__})."
+        return BadPayload(what, hint="This is a mistake in the connector; tell its makers.")

@@ -1,0 +1,1 @@
+"""What is kept on disk: settings, secrets, the database with journal and history."""

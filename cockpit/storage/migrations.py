@@ -1,0 +1,35 @@
+"""The layouts of the database, one step each. Steps that were released are never changed, only added to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_JOURNAL: Final = (
+    """CREATE TABLE journal (
+        seq INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, action TEXT NOT NULL,
+        who TEXT NOT NULL, service TEXT NOT NULL, environment TEXT NOT NULL, owner TEXT NOT NULL,
+        detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL)""",
+    "CREATE INDEX journal_by_key ON journal (key, kind)",
+    "CREATE INDEX journal_by_kind ON journal (kind, seq)",
+    "CREATE TRIGGER journal_keeps_rows BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END",
+    "CREATE TRIGGER journal_keeps_words BEFORE UPDATE ON journal BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END",
+)
+
+_QUANTILES: Final = "p50_ms REAL, p90_ms REAL, p99_ms REAL, p999_ms REAL, rate_per_s REAL, error_ratio REAL, count REAL"
+_LOWS_AND_HIGHS: Final = ", ".join(
+    f"{name}_{side} REAL" for side in ("low", "high") for name in ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "rate_per_s", "error_ratio")
+)
+
+_HISTORY: Final = (
+    "CREATE TABLE snapshot (name TEXT PRIMARY KEY, at_us INTEGER NOT NULL, checksum INTEGER NOT NULL, payload BLOB NOT NULL)",
+    "CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    f"CREATE TABLE sample (id INTEGER PRIMARY KEY, series INTEGER NOT NULL REFERENCES series, at_us INTEGER NOT NULL, {_QUANTILES})",
+    "CREATE INDEX sample_by_series ON sample (series, at_us)",
+    """CREATE TABLE chunk (id INTEGER PRIMARY KEY, series INTEGER NOT NULL REFERENCES series, minute_us INTEGER NOT NULL,
+        points INTEGER NOT NULL, checksum INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (series, minute_us))""",
+    f"""CREATE TABLE rollup (id INTEGER PRIMARY KEY, series INTEGER NOT NULL REFERENCES series, minute_us INTEGER NOT NULL,
+        first_us INTEGER NOT NULL, last_us INTEGER NOT NULL, points INTEGER NOT NULL, count REAL NOT NULL, {_LOWS_AND_HIGHS},
+        UNIQUE (series, minute_us))""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((*_JOURNAL, *_HISTORY),)

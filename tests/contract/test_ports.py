@@ -1,0 +1,105 @@
+"""What each port promises, asked of every connector that needs no system of its own to answer."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cockpit.connectors import ports, registry
+from cockpit.connectors.ports import ConnectorSpec, DeployRequest, Probe
+from cockpit.domain.errors import ConnectorError, NotFound, Unreachable
+from cockpit.domain.release import Node, Service
+
+URL = {"url": "http://127.0.0.1:1"}  # nothing may listen there
+DEAD = Node("n", "s", "e", url="http://127.0.0.1:1")
+OPTIONS: dict[str, dict[str, str]] = {"git": {"path": "nowhere"}, "openmetrics": {}}
+REQUEST = DeployRequest("s", "e", "1", "d", "deploy", "a@playground.invalid")
+QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
+    "SourceControl": (
+        lambda c: c.versions(Service("s")),
+        lambda c: c.changes(Service("s"), "", "v1"),
+        lambda c: c.fingerprint(),
+        lambda c: c.probe(),
+    ),
+    "CiSystem": (
+        lambda c: c.runs("s"),
+        lambda c: c.run("r"),
+        lambda c: c.log("r", "u"),
+        lambda c: c.rerun("r", "k"),
+        lambda c: c.stop("r"),
+        lambda c: c.probe(),
+    ),
+    "DeploymentApi": (
+        lambda c: c.fleet("s", "e"),
+        lambda c: c.artifacts("s"),
+        lambda c: c.history("s", "e"),
+        lambda c: c.deploy(REQUEST, "k"),
+        lambda c: c.find("k"),
+        lambda c: c.deployment("d"),
+        lambda c: c.abort("d"),
+        lambda c: c.probe(),
+    ),
+    "MetricsApi": (lambda c: c.read((DEAD,)),),
+}
+CASES = [(spec, port) for spec in registry.CONNECTORS for port in spec.ports]
+IDS = [f"{spec.kind} as {port}" for spec, port in CASES]
+
+
+def make(spec: ConnectorSpec, folder: Path) -> Any:
+    options = OPTIONS.get(spec.kind, URL)
+    return registry.create(spec.kind, {"path": str(folder / "nowhere")} if spec.kind == "git" else options, str)
+
+
+@pytest.mark.parametrize(("spec", "port"), CASES, ids=IDS)
+def test_nothing_there_is_a_connector_error_with_a_way_out(spec: ConnectorSpec, port: str, tmp_path: Path) -> None:
+    connector = make(spec, tmp_path)
+    for ask in QUESTIONS[port]:
+        with pytest.raises(ConnectorError) as caught:
+            ask(connector)
+        assert isinstance(caught.value, (Unreachable, NotFound))
+        assert caught.value.title
+        assert caught.value.message
+        assert caught.value.hint
+    connector.close()
+
+
+@pytest.mark.parametrize(("spec", "port"), CASES, ids=IDS)
+def test_signatures_are_the_ports(spec: ConnectorSpec, port: str, tmp_path: Path) -> None:
+    connector = make(spec, tmp_path)
+    promised = getattr(ports, port)
+    for name, method in inspect.getmembers(promised, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        wanted = inspect.signature(method)
+        found = inspect.signature(getattr(type(connector), name))
+        assert list(found.parameters) == list(wanted.parameters), name
+        assert [p.default for p in found.parameters.values()] == [p.default for p in wanted.parameters.values()], name
+        assert found.return_annotation == wanted.return_annotation, name
+    connector.close()
+
+
+@pytest.mark.parametrize("spec", registry.CONNECTORS, ids=lambda s: s.kind)
+def test_testing_a_connection_never_raises(spec: ConnectorSpec, tmp_path: Path) -> None:
+    connector = make(spec, tmp_path)
+    assert isinstance(registry.probe(connector), (Probe, ConnectorError))
+    connector.close()
+    connector.close()
+
+
+@pytest.mark.parametrize("spec", registry.CONNECTORS, ids=lambda s: s.kind)
+def test_a_connector_works_after_close(spec: ConnectorSpec, tmp_path: Path) -> None:
+    if spec.kind == "git":
+        environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+        subprocess.run(["git", "init", "--quiet", str(tmp_path / "nowhere")], check=True, env=environment)
+    connector = make(spec, tmp_path)
+    first = registry.probe(connector)
+    connector.close()
+    again = registry.probe(connector)
+    assert type(first) is type(again)
+    connector.close()
