@@ -220,7 +220,7 @@ class Cockpit:
         if self.history is None or self.read_only or not self.store.state.services:
             return
         state, now, history = self.store.state, self.clock_us(), self.history
-        self.runner.submit("history", lambda: history.save_snapshot(SNAPSHOT, msgspec.json.encode(state), now), self._saved)
+        self.runner.submit("history", lambda: history.save_snapshot(SNAPSHOT, snapshot_of(state), now), self._saved)
         self.latency.flush()
 
     def _saved(self, outcome: Outcome[None]) -> None:
@@ -267,13 +267,27 @@ class Cockpit:
         if self.history is not None and not self.read_only and self.store.state.services:
             try:
                 self.latency.drain()
-                self.history.save_snapshot(SNAPSHOT, msgspec.json.encode(self.store.state), self.clock_us())
+                self.history.save_snapshot(SNAPSHOT, snapshot_of(self.store.state), self.clock_us())
             except StorageError as error:
                 log.info("the last state could not be kept: %s", error)
         if self._database is not None:
             self._database.close()
         if self._lock is not None:
             self._lock.release()
+
+
+def snapshot_of(state: AppState) -> bytes:
+    """The state as JSON, encoded entry by entry: one call for megabytes would keep every other thread waiting until it ends."""
+    encode = msgspec.json.Encoder().encode
+    fields = []
+    for name in state.__struct_fields__:
+        value = getattr(state, name)
+        if isinstance(value, dict):
+            body = b"{%s}" % b",".join(b"%s:%s" % (encode(key), encode(item)) for key, item in value.items())
+        else:
+            body = encode(value)
+        fields.append(b"%s:%s" % (encode(name), body))
+    return b"{%s}" % b",".join(fields)
 
 
 def tell_mistakes(notices: Notices, mistakes: ConfigError) -> None:

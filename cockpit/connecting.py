@@ -97,3 +97,13 @@ def _options(connection: ConnectionSettings) -> dict[str, str]:
 
 def _no_secret() -> str:
     return ""
+
+
+def services_in(path: str) -> tuple[Service, ...]:
+    """The services that the tags of a repository on disk speak of. Blocks; raises ConnectorErrors."""
+    repository = create("git", {"path": path}, _no_secret)
+    try:
+        found: tuple[Service, ...] = repository.services()
+    finally:
+        repository.close()
+    return found

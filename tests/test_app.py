@@ -143,7 +143,7 @@ def test_a_playground_that_does_not_start_is_said_with_its_way_out(tmp_path: Pat
 
 @pytest.mark.parametrize("module", ["cockpit.app", "cockpit.services.actions"])
 def test_the_core_is_imported_without_anything_heavy(module: str) -> None:
-    heavy = "numpy requests git keyring pyqtgraph prometheus_client zstandard PySide6".split()
+    heavy = ["numpy", "requests", "git", "keyring", "pyqtgraph", "prometheus_client", "zstandard", "PySide6"]
     code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

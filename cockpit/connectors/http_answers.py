@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -37,10 +38,24 @@ class _ServerError(Struct):
     hint: str = ""
 
 
+# msgspec reads a type's fields when it first meets it, and crashes the process where two threads do that at once
+_MEETING = threading.Lock()
+_DECODERS: dict[object, msgspec.json.Decoder[Any]] = {}
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """The decoder of that type, made once. From any thread."""
+    known = _DECODERS.get(kind)
+    if known is None:
+        with _MEETING:
+            known = _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
+    return known
+
+
 def decode(body: bytes, kind: type[T]) -> T:
     """Typed JSON straight from bytes; BadPayload that names the place."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         raise BadPayload(plain(f"The answer breaks the interface: {error}.", ERROR_CHARS), hint=HINT_INTERFACE) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -53,7 +68,7 @@ def decode(body: bytes, kind: type[T]) -> T:
 def said(answer: Answer, clean: Callable[[str], str]) -> tuple[str, str]:
     """(`: words of the server`, its hint) from an error body of the open APIs, as untrusted plain text."""
     try:
-        error = msgspec.json.decode(answer.body[: 256 * 1024], type=_ServerError)
+        error = decoder(_ServerError).decode(answer.body[: 256 * 1024])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return "", ""
     words = ": ".join(part for part in (error.title, error.message) if part).rstrip(".")

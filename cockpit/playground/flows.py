@@ -62,6 +62,7 @@ class Flow(Protocol):
 
 
 def price(ticks: int) -> str:
+    """A price in hundredths as the decimal string that the services take."""
     return f"{ticks // 100}.{ticks % 100:02d}"
 
 

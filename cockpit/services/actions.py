@@ -116,6 +116,11 @@ class Actions:
             under_way = not action.state.final and action.state is not ActionState.VERIFYING
             if action.environment == environment and under_way:
                 return f"a {action.kind} of {action.service} to {action.version} is {action.state}"
+        for fact in self._store.state.fleets.values():
+            fleet, other = fact.value, fact.value.active
+            # one deployment at a time in an environment, whichever service it is of
+            if fleet.environment == environment and other is not None and not other.state.final:
+                return f"a {other.kind} of {other.service} to {other.version} is under way"
         return ""
 
     def fire(self, planned: RolloutPlan, reason: str = "") -> Action:

@@ -41,7 +41,7 @@ class Hand:
             QTest.mouseClick(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
             return
         there = widget.mapToGlobal(point) * widget.devicePixelRatio()
-        subprocess.run([self._xdotool, "mousemove", "--sync", str(int(there.x())), str(int(there.y())), "click", "1"], check=True)
+        subprocess.run([self._xdotool, "mousemove", str(int(there.x())), str(int(there.y())), "click", "1"], check=True)
 
     def click_row(self, view: QAbstractItemView, index: QModelIndex) -> None:
         """Click the middle of a cell."""
@@ -80,7 +80,9 @@ class Story:
         timer.start()
         loop.exec()
         timer.stop()
-        assert ready(), f"not within {timeout_s:g} s: {what}; notices: {[(n.title, n.message) for n in self.cockpit.notices.history[:5]]}"
+        notices = [(n.title, n.message) for n in self.cockpit.notices.history[:5]]
+        card = self.window.card.machine
+        assert ready(), f"not within {timeout_s:g} s: {what}; card {card.phase.name}: {card.said!r}; notices: {notices}"
 
     def settle(self, seconds: float = 0.3) -> None:
         """Let what was painted become a picture."""

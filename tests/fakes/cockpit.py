@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cockpit.domain.approvals import Approval, why_not_approve
 from cockpit.domain.errors import NotAllowed
 from cockpit.domain.facts import Fact, place
+from cockpit.domain.readiness import Readiness
 from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action, ActionState, Facts, Refusal, RolloutPlan, last_good, plan
 from cockpit.services import status
@@ -113,8 +114,8 @@ class FakeActions:
         state, at = self.cockpit.store.state, place(service, environment)
         past = state.deployments.get(at)
         live = state.fleets[at].value.live if at in state.fleets else None
-        if kind == "rollback" and not version and past:
-            good = last_good(past.value, live.digest if live else "")
+        if kind == "rollback" and not version and past and at in state.fleets:
+            good = last_good(past.value, state.fleets[at].value)
             version = good.version if good else ""
         target = status.version_of(state, service, version) if version else None
         pair = (version, live.version if live else "")
@@ -122,7 +123,7 @@ class FakeActions:
         facts = Facts(
             self.cockpit.clock_us(), state.fleets.get(at), state.artifacts.get(service), past, state.versions.get(service), changes
         )
-        ready = status.Readiness()
+        ready = Readiness()
         if kind == "deploy" and target is not None:
             ready = status.ready(state, target, environment, self.cockpit.rules, self.cockpit.clock_us())
         return plan(kind, service, environment, target, facts, ready)

@@ -198,6 +198,14 @@ def test_old_facts_disarm_and_say_so(rig: Rig) -> None:
         rig.actions.fire(_as_plan(rig))
 
 
+def test_a_deployment_of_another_service_in_the_environment_blocks(rig: Rig) -> None:
+    other = Deployment("x", "", "md", "prod", "2.1.0", D3, "deploy", DeployState.RUNNING)
+    rig.store.merge("fleets", {place("md", "prod"): Fact(Fleet("md", "prod", (), other), rig.clock(), "dep", 30.0)})
+    assert "a deploy of md to 2.1.0 is under way" in rig.refused("rollback")
+    elsewhere = rig.plan("rollback", environment="staging")
+    assert all("under way" not in r.text for r in elsewhere.reasons), "another environment is free"
+
+
 def test_a_lost_artifact_blocks(rig: Rig) -> None:
     gone = rig.store.state.artifacts["gw"]
     rig.store.merge("artifacts", {"gw": replace(gone, value=tuple(a for a in gone.value if a.digest != D1))})

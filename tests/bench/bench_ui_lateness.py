@@ -1,0 +1,144 @@
+"""How late the UI thread is while 50 sources are polled each second with JSON bodies of 200 kB, against the naive way.
+
+The targets are the absolute limits (5 ms at p99, 30 ms at most), not ratios. Read it together with `idle`, the same timer with nothing
+beside it: on a machine that is busy with other things, that alone may break them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SOURCES = 50
+TURNS = 3
+WARM_S = 5.0
+SECONDS = 10.0  # of each turn
+P99_MS = 5.0
+MAX_MS = 30.0
+LIMIT_S = 120.0
+_HERE = Path(__file__).parent
+
+_SERVICE = """
+[services.service-{n:02}]
+repository = "repo"
+tag_pattern = "service-{n:02}/v{{version}}"
+[connections.ci-{n:02}]
+kind = "ci-v1"
+url = "http://127.0.0.1:{port}"
+services = ["service-{n:02}"]
+"""
+_REST = """
+[environments.production]
+rank = 1
+production = true
+[poll]
+interval_s = 1.0
+"""
+
+
+class Lateness:
+    """What one run measured."""
+
+    def __init__(self, late_ms: list[float], served: int) -> None:
+        self.late_ms = sorted(late_ms)
+        self.served = served
+
+    @property
+    def p99_ms(self) -> float:
+        return self.late_ms[min(len(self.late_ms) - 1, int(0.99 * len(self.late_ms)))]
+
+    @property
+    def max_ms(self) -> float:
+        return self.late_ms[-1]
+
+
+class _Bench:
+    def __init__(self, scratch: Path, port: int, seconds: float) -> None:
+        self._scratch, self._port, self._seconds = scratch, port, seconds
+        self._out = scratch / "late.json"
+        left_out = ("PYTHONDONTWRITEBYTECODE", "DISPLAY", "WAYLAND_DISPLAY", "RELEASE_COCKPIT_FIRST_PAINT")
+        self._env = {k: v for k, v in os.environ.items() if k not in left_out}
+        self._env |= {"QT_QPA_PLATFORM": "offscreen", "PYTHONPYCACHEPREFIX": str(scratch / "bytecode"), "OPENBLAS_NUM_THREADS": "1"}
+        _configure(scratch / "data", port)
+
+    def ours(self) -> Lateness:
+        """The real window over the real core."""
+        return self._measured("_late_ours.py", str(self._scratch / "data"), str(self._out), asked=SOURCES)
+
+    def naive(self) -> Lateness:
+        """requests and json in sixteen threads."""
+        return self._measured("_late_rival.py", str(self._port), str(SOURCES), str(self._out), asked=SOURCES)
+
+    def idle(self) -> Lateness:
+        """The timer alone."""
+        return self._measured("_late_rival.py", str(self._port), "0", str(self._out), asked=0)
+
+    def _measured(self, program: str, *arguments: str, asked: int) -> Lateness:
+        before = self._served()
+        command = [sys.executable, str(_HERE / program), *arguments, str(WARM_S), str(self._seconds)]
+        done = subprocess.run(command, env=self._env, timeout=LIMIT_S, capture_output=True, check=False)
+        if done.returncode:
+            raise AssertionError(f"{program} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-800:]}")
+        result = Lateness(json.loads(self._out.read_text("ascii"))["late_ms"], self._served() - before)
+        if result.served < 0.9 * asked * self._seconds:
+            raise AssertionError(f"{program}: only {result.served} answers were asked for in more than {self._seconds} s")
+        return result
+
+    def _served(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/served", timeout=10) as answer:
+            return int(answer.read())
+
+
+def _configure(data: Path, port: int) -> None:
+    data.mkdir()
+    services = "".join(_SERVICE.format(n=n, port=port) for n in range(SOURCES))
+    (data / "cockpit.toml").write_text(_REST + services, encoding="ascii")
+    (data / "window.ini").write_text("[General]\nselection=service-00/production\nview=checks\n", encoding="ascii")
+    quiet = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(["git", "init", "--quiet", "--bare", str(data / "repo")], check=True, env=quiet)
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    program = [sys.executable, str(_HERE / "_ci_server.py"), str(SOURCES)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
+
+
+def run(turns: int = TURNS, seconds: float = SECONDS) -> list[dict[str, object]]:
+    """p99 and worst lateness over all turns, in milliseconds; each ratio the median of pairs taken in turn."""
+    with tempfile.TemporaryDirectory(prefix="bench-lateness-") as scratch, _server() as port:
+        bench = _Bench(Path(scratch), port, seconds)
+        idle = bench.idle()
+        pairs = []
+        for turn in range(turns):
+            order = (bench.ours, bench.naive) if turn % 2 else (bench.naive, bench.ours)
+            taken = {program: program() for program in order}
+            pairs.append((taken[bench.ours], taken[bench.naive]))
+    ours = Lateness([ms for o, _ in pairs for ms in o.late_ms], 0)
+    naive = Lateness([ms for _, n in pairs for ms in n.late_ms], 0)
+    what = f"with {SOURCES} sources of 200 kB each second, against requests + json in 16 threads"
+    p99 = statistics.median(o.p99_ms / max(0.01, n.p99_ms) for o, n in pairs)
+    worst = statistics.median(o.max_ms / max(0.01, n.max_ms) for o, n in pairs)
+    return [
+        _entry(f"UI timer late, p99 {what} (limit: {P99_MS:g} ms)", ours.p99_ms, naive.p99_ms, idle.p99_ms, p99, P99_MS),
+        _entry(f"UI timer late, worst {what} (limit: {MAX_MS:g} ms)", ours.max_ms, naive.max_ms, idle.max_ms, worst, MAX_MS),
+    ]
+
+
+def _entry(name: str, ours: float, rival: float, idle: float, ratio: float, limit_ms: float) -> dict[str, object]:
+    values = {"name": name, "ours": round(ours, 2), "rival": round(rival, 2), "unit": "ms", "ratio": round(ratio, 3)}
+    return {**values, "target": limit_ms, "holds": ours <= limit_ms, "idle": round(idle, 2)}

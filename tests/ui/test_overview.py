@@ -1,0 +1,160 @@
+"""The matrix: what a cell says, keyboard and pointer, fifty services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from cockpit.domain.facts import place
+from cockpit.domain.release import Deployment, DeployState, NodeStep, Service
+from cockpit.services.store import AppState, Change
+from tests.fakes.cockpit import FakeCockpit
+from ui.views.overview import OverviewView
+from ui.views.overview_cells import Cells
+
+# the offscreen platform has no window manager to give a least size to
+pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
+AT = place("order-gateway", "production")
+
+
+@pytest.fixture
+def cockpit() -> FakeCockpit:
+    return FakeCockpit()
+
+
+def show(qtbot: Any, cockpit: FakeCockpit) -> OverviewView:
+    view = OverviewView(cockpit)
+    qtbot.addWidget(view)
+    view.resize(312, 600)
+    view.show()
+    return view
+
+
+def change_fleet(cockpit: FakeCockpit, **fields: Any) -> None:
+    fact = cockpit.store.state.fleets[AT]
+    cockpit.store.merge("fleets", {AT: replace(fact, value=replace(fact.value, **fields))})
+
+
+def cell(cockpit: FakeCockpit) -> Any:
+    return Cells(cockpit).read("order-gateway", "production")
+
+
+def test_not_known_is_not_ok(cockpit: FakeCockpit) -> None:
+    cockpit.store.apply(fleets={}, latency={})
+    found = cell(cockpit)
+    assert (found.state, found.version) == ("unknown", "not known")
+    assert "never seen" in found.sentence
+
+
+def test_stale_is_said_with_its_age(cockpit: FakeCockpit) -> None:
+    cockpit.now_us += 120_000_000
+    found = cell(cockpit)
+    assert (found.stale, found.state, found.age, found.p99) == (True, "stale", "2 min", "")
+
+
+def test_a_mixed_fleet_is_loud(cockpit: FakeCockpit) -> None:
+    found = Cells(cockpit).read("market-data", "production")
+    assert (found.state, found.words, found.loud) == ("mixed", "3 of 4 mixed", True)
+
+
+def test_a_node_that_is_not_healthy_is_loud(cockpit: FakeCockpit) -> None:
+    nodes = cockpit.store.state.fleets[AT].value.nodes
+    change_fleet(cockpit, nodes=(replace(nodes[0], healthy=False), *nodes[1:]))
+    assert (cell(cockpit).state, cell(cockpit).words) == ("bad", "1 of 4 not healthy")
+
+
+def test_a_deployment_under_way_shows_its_nodes(cockpit: FakeCockpit) -> None:
+    steps = (NodeStep("production-1", "done"), NodeStep("production-2", "starting"))
+    change_fleet(
+        cockpit, active=Deployment("d", "k", "order-gateway", "production", "1.7.0", "x", "deploy", DeployState.RUNNING, steps=steps)
+    )
+    assert (cell(cockpit).state, cell(cockpit).words) == ("running", "1/4 to 1.7.0")
+
+
+def test_p99_outside_its_band_warns(cockpit: FakeCockpit) -> None:
+    assert (cell(cockpit).state, cell(cockpit).words) == ("warning", "4/4, p99 high")
+
+
+def test_pending_is_counted_again_only_for_other_versions(cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = Cells(cockpit)
+    assert cells.read("order-gateway", "production").pending == 2
+    monkeypatch.setattr("ui.views.overview_cells.status.pending_versions", lambda *a: pytest.fail("counted again"))
+    assert cells.read("order-gateway", "production").pending == 2
+
+
+def test_no_services_say_what_would_fill_it(qtbot: Any) -> None:
+    view = show(qtbot, FakeCockpit(AppState()))
+    assert "cockpit.toml" in view.matrix.accessibleDescription()
+    view.grab()
+
+
+def test_arrows_and_letters_walk_and_stop_at_the_edges(qtbot: Any, cockpit: FakeCockpit) -> None:
+    view = show(qtbot, cockpit)
+    view.show_place("order-gateway", "staging")
+    heard: list[tuple[str, str]] = []
+    view.selected.connect(lambda s, e: heard.append((s, e)))
+    for key in (Qt.Key.Key_Up, Qt.Key.Key_Left, Qt.Key.Key_J, Qt.Key.Key_Right, Qt.Key.Key_End, Qt.Key.Key_Down, Qt.Key.Key_K):
+        QTest.keyClick(view.matrix, key)
+    assert [f"{s}/{e}" for s, e in heard] == [
+        "market-data/staging", "market-data/production", "risk-engine/production", "market-data/production"
+    ]  # fmt: skip
+    with qtbot.waitSignal(view.opened):
+        QTest.keyClick(view.matrix, Qt.Key.Key_Return)
+
+
+def test_a_click_on_a_name_chooses_its_service(qtbot: Any, cockpit: FakeCockpit) -> None:
+    view = show(qtbot, cockpit)
+    view.show_place("order-gateway", "production")
+    rect = view.matrix.visualRect(view.matrix.cells.index(4, 0))
+    QTest.mouseClick(view.matrix.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    assert (view.service, view.environment) == ("risk-engine", "production")
+
+
+def test_fifty_services_scroll_and_every_cell_has_a_sentence(qtbot: Any) -> None:
+    cockpit = FakeCockpit()
+    cockpit.latency.empty = True
+    cockpit.store.apply(services=tuple(Service(f"service-{i:02}") for i in range(50)))
+    view = show(qtbot, cockpit)
+    assert view.matrix.verticalScrollBar().maximum() > 0
+    assert view.matrix.horizontalScrollBar().maximum() == 0
+    view.show_place("service-49", "staging")
+    assert view.matrix.viewport().rect().intersects(view.matrix.visualRect(view.matrix.currentIndex()))
+    index = view.matrix.cells.index(99, 1)
+    assert view.matrix.cells.data(index, Qt.ItemDataRole.AccessibleTextRole).startswith("service-49 in production")
+    view.grab()
+
+
+def test_a_defect_while_it_is_shown_reaches_the_hook_and_not_the_end_of_the_process(
+    qtbot: Any, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[BaseException] = []
+    monkeypatch.setattr("sys.excepthook", lambda kind, error, trace: heard.append(error))
+
+    def broken(*args: Any) -> Any:
+        a, b = ["only one"]
+        return a, b
+
+    monkeypatch.setattr(cockpit.latency, "columns", broken)
+    show(qtbot, cockpit)
+    assert [type(e) for e in heard] == [ValueError]
+
+
+def test_hidden_it_waits(qtbot: Any, cockpit: FakeCockpit) -> None:
+    view = show(qtbot, cockpit)
+    view.hide()
+    change_fleet(cockpit, nodes=())
+    view.on_change(Change(frozenset(["fleets"])))
+    assert view.matrix.cells.cells["order-gateway", "production"].words != "no nodes"
+    view.show()
+    assert view.matrix.cells.cells["order-gateway", "production"].words == "no nodes"
+
+
+def test_markup_in_tooltips_is_escaped(qtbot: Any, cockpit: FakeCockpit) -> None:
+    cockpit.latency.empty = True
+    cockpit.store.apply(services=(Service("<b>x"),))
+    view = show(qtbot, cockpit)
+    assert "<b>" not in view.matrix.cells.data(view.matrix.cells.index(1, 0), Qt.ItemDataRole.ToolTipRole)

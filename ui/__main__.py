@@ -1,0 +1,175 @@
+"""Entry point: without a subcommand the window, with one the terminal. Nothing of Qt is imported for the terminal."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cockpit.app import Cockpit
+    from cockpit.paths import Paths
+
+# The benchmark of the start: the moment of the first paint is written to the file named here, and the window ends. The stamp is
+# CLOCK_MONOTONIC, which all processes of a machine share on Linux, so that the starter can subtract its own.
+FIRST_PAINT = "RELEASE_COCKPIT_FIRST_PAINT"
+INTERRUPTED = 130  # what shells expect of a program that Ctrl+C ended
+HEAVY = ("numpy", "pyqtgraph", "requests", "git", "keyring")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the window or one command; answers the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    options = _options(arguments)
+    if options is None:
+        from cockpit import cli
+
+        return int(cli.main(arguments))
+    if not _display():
+        sys.stderr.write("There is no display. Set QT_QPA_PLATFORM=offscreen, or use a command: release-cockpit --help\n")
+        return 1
+    return _window(options)
+
+
+class _Options:
+    """What the window may be told on its command line."""
+
+    def __init__(self) -> None:
+        self.data_dir: Path | None = None
+        self.read_only = False
+        self.theme = ""
+        self.selection = ""
+
+
+def _options(arguments: list[str]) -> _Options | None:
+    """The window's options, or None where anything else was typed: then it is a command, and its parser says what is wrong."""
+    options, rest = _Options(), list(arguments)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if name == "--read-only" and not equals:
+            options.read_only = True
+            continue
+        if name not in ("--data-dir", "--theme", "--selection") or not (equals or rest):
+            return None
+        value = value if equals else rest.pop(0)
+        if name == "--theme" and value not in ("dark", "light", "contrast"):
+            return None
+        setattr(options, name[2:].replace("-", "_"), Path(value) if name == "--data-dir" else value)
+    return options
+
+
+def _display() -> bool:
+    """Whether a window can open; asked before Qt, which would abort the process."""
+    wanted = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in wanted)
+
+
+def _window(options: _Options) -> int:
+    # collections while modules are imported find nothing and cost a sixth of the start
+    gc.disable()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _import_msgspec()
+    # before Qt, whose hook reads the source of each module that is imported after it
+    from cockpit.app import build
+    from cockpit.paths import find_paths
+
+    _import_qt()
+    from PySide6.QtWidgets import QApplication
+
+    from ui import crash, theme
+    from ui.bridge import QtMainThread
+
+    running = QApplication.instance()
+    app = running if isinstance(running, QApplication) else QApplication(["release-cockpit"])
+    app.setApplicationName("release-cockpit")
+    app.setApplicationDisplayName("Release Cockpit")
+    paths, main_thread = find_paths(options.data_dir), QtMainThread()
+    cockpit = build(paths, main_thread, read_only=options.read_only)
+    restore = crash.install(cockpit.notices, main_thread.post)
+    theme.apply(app, options.theme or cockpit.settings.window.theme)
+    try:
+        return _run(app, cockpit, paths, options.selection)
+    finally:
+        restore()
+        cockpit.close()
+        main_thread.close()
+        gc.enable()
+
+
+def _import_msgspec() -> None:
+    """msgspec without typing_extensions, which it loads where it is installed, and does without where it is not."""
+    if "typing_extensions" in sys.modules:
+        return
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        del sys.modules["typing_extensions"]
+
+
+def _import_qt() -> None:
+    """PySide6, without its hook in `import`: that looks for `from __feature__ import ...`, which nothing here uses, in all sources."""
+    plain = builtins.__import__
+    import PySide6.QtCore  # noqa: F401
+
+    builtins.__import__ = plain
+
+
+def _run(app: Any, cockpit: Cockpit, paths: Paths, selection: str) -> int:
+    from PySide6.QtCore import QSettings
+
+    from ui.main_window import MainWindow
+    from ui.startup import AfterPaint, Collector, interruptible
+
+    settings = QSettings(str(paths.data / "window.ini"), QSettings.Format.IniFormat)
+    if selection:
+        settings.setValue("selection", selection)
+    window = MainWindow(cockpit, settings, whole=False)
+    stamp = os.environ.get(FIRST_PAINT, "")
+    ends: list[Callable[[], None]] = []
+
+    def then() -> None:
+        if stamp:
+            _painted(app, stamp, window)
+        else:
+            window.complete()
+            ends.append(_begin(cockpit, paths))
+
+    after = AfterPaint(window, then, HEAVY if not stamp else ())
+    Collector(window)
+    window.show()
+    with interruptible(app) as interrupted:
+        status = int(app.exec())
+    window.close()
+    after.wait()
+    window.deleteLater()
+    for end in ends:
+        end()
+    return INTERRUPTED if interrupted() else status
+
+
+def _painted(app: Any, stamp: str, window: Any) -> None:
+    """The moment, and below it what the overview shows, one line a cell, so that an empty window counts for nothing."""
+    now_ns = time.monotonic_ns()
+    cells = window.overview.matrix.cells.cells.values()
+    Path(stamp).write_text("\n".join([str(now_ns), *(cell.sentence for cell in cells)]), encoding="utf-8")
+    app.quit()
+
+
+def _begin(cockpit: Cockpit, paths: Paths) -> Callable[[], None]:
+    """The window can be seen: now the log, the playground, and the first questions. Answers what closes the log."""
+    from cockpit.app import embedded_playground
+    from ui import crash
+
+    close = crash.log_to(paths.log) if not cockpit.read_only else crash.no_log
+    cockpit.start(None if cockpit.read_only else embedded_playground(paths))
+    return close
+
+
+if __name__ == "__main__":
+    sys.exit(main())

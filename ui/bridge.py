@@ -1,0 +1,133 @@
+"""The only place where another thread may reach Qt, and where changes of the state become signals."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+
+from PySide6.QtCore import QObject, Qt, QTimer, QTimerEvent, Signal, Slot
+
+from cockpit.services.store import Change, Store
+
+PERIOD_S = 0.1  # at most ten signals a second
+
+
+class QtMainThread(QObject):
+    """`MainThread` on top of the Qt event loop. Create it on the GUI thread; `post` may be called from any thread."""
+
+    _wake = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._lock = Lock()
+        self._pending: deque[Callable[[], None]] = deque()
+        self._later: dict[int, list[Callable[[], None]]] = {}
+        self._closed = False
+        self._wake.connect(self._run_pending, Qt.ConnectionType.QueuedConnection)
+
+    def post(self, fn: Callable[[], None]) -> None:
+        """Run `fn` on the GUI thread, soon and in order; dropped after `close`."""
+        # the signal is emitted inside the lock: after close() has had it, no thread touches this object any more
+        with self._lock:
+            if self._closed:
+                return
+            self._pending.append(fn)
+            if len(self._pending) == 1:
+                self._wake.emit()
+
+    def call_later(self, seconds: float, fn: Callable[[], None]) -> Callable[[], None]:
+        """Run `fn` after `seconds`; answers a function that cancels it. GUI thread only."""
+        if self._closed:
+            return _nothing
+        # a bare timer: fifty sources plan their next question each second, and a QTimer with its signal costs ten times as much
+        number = self.startTimer(max(0, round(seconds * 1000)), Qt.TimerType.PreciseTimer)
+        cell = self._later[number] = [fn]
+
+        def cancel() -> None:
+            if self._later.get(number) is cell:
+                del self._later[number]
+                self.killTimer(number)
+
+        return cancel
+
+    def timerEvent(self, event: QTimerEvent) -> None:
+        """A postponed call is due."""
+        number = event.timerId()
+        self.killTimer(number)
+        for fn in self._later.pop(number, ()):
+            _guarded(fn)
+
+    def close(self) -> None:
+        """Drop what waits and stop all timers."""
+        with self._lock:
+            self._closed = True
+            self._pending.clear()
+        for number in self._later:
+            self.killTimer(number)
+        self._later.clear()
+
+    @Slot()
+    def _run_pending(self) -> None:
+        with self._lock:
+            batch, self._pending = self._pending, deque()
+        for fn in batch:
+            if self._closed:
+                return
+            _guarded(fn)
+
+
+def _guarded(fn: Callable[[], None]) -> None:
+    try:
+        fn()
+    except Exception:  # noqa: BLE001 - one bad call must not drop those behind it; the hook tells people
+        sys.excepthook(*sys.exc_info())
+
+
+def _nothing() -> None:
+    """What cancels a call that never was."""
+
+
+class StoreSignals(QObject):
+    """`changed(Change)`: the store's changes merged, ten a second at most: the first at once, the rest of a burst in one more."""
+
+    changed = Signal(object)
+
+    def __init__(self, store: Store, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._kinds: set[str] = set()
+        self._ids: set[str] = set()
+        self._last_s = float("-inf")
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._flush)
+        self._unsubscribe: Callable[[], None] | None = store.subscribe(self._hear)
+
+    def close(self) -> None:
+        """Stop listening; nothing is emitted afterwards."""
+        self._timer.stop()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def _hear(self, change: Change) -> None:
+        self._kinds |= change.kinds
+        self._ids |= change.ids
+        if self._timer.isActive():
+            return
+        wait_s = self._last_s + PERIOD_S - monotonic()
+        if wait_s <= 0:
+            self._flush()
+        else:
+            self._timer.start(max(1, round(wait_s * 1000)))
+
+    @Slot()
+    def _flush(self) -> None:
+        change = Change(frozenset(self._kinds), frozenset(self._ids))
+        self._kinds.clear()
+        self._ids.clear()
+        self._last_s = monotonic()
+        self.changed.emit(change)

@@ -1,0 +1,139 @@
+"""Activity: the journal as a table, filtered, exported, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QWidget
+
+from cockpit.domain.errors import CockpitError, StorageError
+from ui.models.columns import activity_columns
+from ui.models.text import count_text, plural, short_id
+from ui.views.base import View, bar, button
+from ui.widgets.table_view import TableView
+from ui.widgets.texts import Row, Text
+
+if TYPE_CHECKING:
+    from cockpit.app import Cockpit
+
+LIMIT = 1000
+_KINDS = (
+    ("All kinds", ()),
+    ("Intents", ("intent",)),
+    ("Outcomes", ("outcome",)),
+    ("Notes and votes", ("note",)),
+    ("Progress", ("progress",)),
+)
+
+
+class ActivityView(View):
+    """The newest thousand entries that match; asked again when an action or a vote changes something."""
+
+    kinds = frozenset(["actions", "approvals", "checks"])
+    everywhere = True
+
+    def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
+        super().__init__(cockpit, parent)
+        self.setAccessibleName("Activity")
+        self.filter = QLineEdit(self)
+        self.filter.setPlaceholderText("Find in the journal")
+        self.filter.setAccessibleName("Find in the journal")
+        self.filter.setClearButtonEnabled(True)
+        self.kind = QComboBox(self)
+        self.kind.setAccessibleName("Kind of entry")
+        for title, kinds in _KINDS:
+            self.kind.addItem(title, kinds)
+        self.csv_button = button("Export CSV…", self)
+        self.json_button = button("Export JSON…", self)
+        self.verify_button = button("Verify", self, tip="Recompute the chain of hashes of the whole journal")
+        self.say = Row(self)
+        self.say.hide()
+        self.table = TableView(activity_columns(), lambda e: e.seq, "Journal", self)
+        self.table.set_empty("Nothing has happened yet", "Deployments, rollbacks and approvals stand here, before and after they happen.")
+        self.count = Text(role="muted", ink="muted", parent=self)
+        row = bar(self.kind, self.csv_button, self.json_button, self.verify_button)
+        row.insertWidget(0, self.filter, 1)
+        self.box.addLayout(row)
+        self.box.addWidget(self.say)
+        self.box.addWidget(self.table, 1)
+        self.box.addWidget(self.count)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(150)
+        self._connect()
+
+    def _connect(self) -> None:
+        self._later.timeout.connect(self.refresh)
+        self.filter.textChanged.connect(self._typed)
+        self.kind.currentIndexChanged.connect(self.refresh)
+        self.csv_button.clicked.connect(self._export_csv)
+        self.json_button.clicked.connect(self._export_json)
+        self.verify_button.clicked.connect(self._verify)
+
+    def set_filter(self, text: str) -> None:
+        """The window's filter is the journal's."""
+        if text != self.filter.text():
+            self.filter.setText(text)
+
+    def _typed(self, text: str) -> None:
+        self._later.start()
+
+    def refresh(self) -> None:
+        """Ask the journal."""
+        self._later.stop()
+        try:
+            entries = self.cockpit.actions.activity(self.filter.text().strip(), self.kind.currentData() or (), LIMIT)
+        except CockpitError as error:
+            self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
+            return
+        self.table.set_rows(list(entries))
+        self.count.set_text(
+            f"{plural(len(entries), 'entry', 'entries')}" + (f", the newest {count_text(LIMIT)} only" if len(entries) == LIMIT else "")
+        )
+
+    def _tell(self, state: str, words: str) -> None:
+        self.say.set_row(state, words)
+        self.say.setVisible(bool(words))
+
+    def _verify(self) -> None:
+        try:
+            found = self.cockpit.actions.verify_journal()
+        except CockpitError as error:
+            self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
+            return
+        if found.ok:
+            self._tell("ok", f"The journal is whole: {plural(found.count, 'entry', 'entries')}, head {short_id(found.head) or 'none'}.")
+        else:
+            self._tell("failed", f"The journal was changed: {'; '.join(found.problems)}")
+
+    def _export_csv(self) -> None:
+        self._ask_path("csv")
+
+    def _export_json(self) -> None:
+        self._ask_path("json")
+
+    def _ask_path(self, form: str) -> None:
+        dialog = QFileDialog(self, f"Export the journal as {form.upper()}")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(form)
+        dialog.selectFile(f"journal.{form}")
+        dialog.fileSelected.connect(self.export)
+        dialog.open()
+
+    def export(self, path: str) -> None:
+        """Write what is shown to `path`; its ending says the form: .json, anything else is CSV."""
+        entries = self.table.rows_model.rows
+        form = "json" if path.lower().endswith(".json") else "csv"
+        try:
+            text = self.cockpit.actions.export_activity(entries, form)
+            Path(path).write_text(text, encoding="utf-8", newline="")
+        except OSError as error:
+            self._tell("failed", f"{StorageError.title}: {error.strerror or error}. Choose another place.")
+        except CockpitError as error:
+            self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
+        else:
+            self._tell("ok", f"{plural(len(entries), 'entry', 'entries')} written to {path}")

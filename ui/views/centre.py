@@ -1,0 +1,132 @@
+"""The middle of the window: one screen at a time for the selected place, each made when it is first shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
+
+from cockpit.domain.release import Version
+from cockpit.services.store import Change
+from ui.models.text import plain
+from ui.widgets.texts import Text
+
+if TYPE_CHECKING:
+    from cockpit.app import Cockpit
+
+VIEWS = ("versions", "checks", "latency", "approvals", "activity", "sources", "notices")
+
+
+class Centre(QWidget):
+    """Tabs and screens. `deploy_wanted` and `rollback_wanted` carry a version's name for the card."""
+
+    deploy_wanted = Signal(str)
+    rollback_wanted = Signal(str)
+
+    def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._cockpit = cockpit
+        self.service, self.environment, self._version, self._filter = "", "", "", ""
+        self._back: list[str] = []
+        self.made: dict[str, Any] = {}
+        self.title = Text("Nothing selected", role="title", parent=self)
+        self.title.setContentsMargins(16, 0, 16, 0)
+        self.tabs = QTabBar(self)
+        self.tabs.setAccessibleName("Views")
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
+        for name in VIEWS:
+            self.tabs.addTab(name.capitalize())
+        self.pages = QStackedWidget(self)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 12, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.title)
+        column.addWidget(self.tabs)
+        column.addWidget(self.pages, 1)
+        self.tabs.currentChanged.connect(self._tab_changed)
+
+    @property
+    def current(self) -> str:
+        """The name of the screen shown."""
+        return VIEWS[self.tabs.currentIndex()]
+
+    def view(self, name: str) -> Any:
+        """The screen of that name; imported and made only now, so that the first paint waits for none but the first."""
+        if name not in self.made:
+            kind: Callable[[Cockpit, QWidget], Any] = getattr(import_module(f"ui.views.{name}"), f"{name.capitalize()}View")
+            screen = self.made[name] = kind(self._cockpit, self.pages)
+            self.pages.addWidget(screen)
+            slots: dict[str, Any] = {
+                "deploy_wanted": self.deploy_wanted,
+                "rollback_wanted": self.rollback_wanted,
+                "went": self.go,
+                "version_selected": self._version_selected,
+                "closed": self.go_back,
+            }
+            for signal, slot in slots.items():
+                if hasattr(screen, signal):
+                    getattr(screen, signal).connect(slot)
+        return self.made[name]
+
+    def _fill(self) -> None:
+        screen = self.view(self.current)
+        if hasattr(screen, "show_place"):
+            screen.show_place(self.service, self.environment)
+        if self._version and self.current in ("checks", "approvals"):
+            screen.show_version(self._version)
+        if hasattr(screen, "set_filter"):
+            screen.set_filter(self._filter)
+
+    def start_with(self, name: str) -> None:
+        """Show the screen of that name, else the first one."""
+        self.tabs.setCurrentIndex(VIEWS.index(name) if name in VIEWS else 0)
+        self._tab_changed(self.tabs.currentIndex())
+
+    def go(self, name: str) -> None:
+        """Go to the screen of that name; Esc leads back."""
+        if name in VIEWS and name != self.current:
+            self._back = [*self._back[-9:], self.current]
+            self.tabs.setCurrentIndex(VIEWS.index(name))
+
+    def go_back(self) -> bool:
+        """Back to the screen before; answers whether there was one."""
+        if not self._back:
+            return False
+        self.tabs.setCurrentIndex(VIEWS.index(self._back.pop()))
+        return True
+
+    def _tab_changed(self, index: int) -> None:
+        screen = self.view(VIEWS[index])
+        self._fill()
+        self.pages.setCurrentWidget(screen)
+
+    def show_place(self, service: str, environment: str) -> None:
+        """Show this service in this environment."""
+        self.service, self.environment, self._version = service, environment, ""
+        words = f"{plain(service)} in {plain(environment)}" if environment else plain(service)
+        self.title.set_text(words or "Nothing selected")
+        self._fill()
+
+    def show_version(self, name: str) -> None:
+        """Tests and approvals show this version."""
+        self._version = name
+        if self.current in ("checks", "approvals"):
+            self._fill()
+
+    def set_filter(self, text: str) -> None:
+        """Filter what the screens list."""
+        self._filter = text
+        self._fill()
+
+    def _version_selected(self, version: Version | None) -> None:
+        self._version = version.name if version else ""
+
+    def on_change(self, change: Change) -> None:
+        """Screens that are hidden note that they are late; those that can be seen read at once."""
+        for screen in self.made.values():
+            if hasattr(screen, "on_change"):
+                screen.on_change(change)

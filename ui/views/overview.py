@@ -1,0 +1,356 @@
+"""The overview: every service in every environment at a glance; choosing a cell drives the rest of the window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
+
+from ui.models.text import as_of_text, plain, tooltip_text
+from ui.theme import Theme, font, theme_of
+from ui.views.base import View
+from ui.views.overview_cells import Cell, Cells
+from ui.widgets.shapes import SIZE, paint_state
+from ui.widgets.texts import Text
+from ui.widgets.trend import paint_trend
+
+if TYPE_CHECKING:
+    from cockpit.app import Cockpit
+
+_Index = QModelIndex | QPersistentModelIndex
+_ROOT = QModelIndex()
+NAME_PX, CELL_PX, MIN_PX = 28, 96, 132
+_MIDDLE = Qt.TextElideMode.ElideMiddle
+_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+class _Model(QAbstractTableModel):
+    """Two rows a service: its name across, its cells below."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.services: list[str] = []
+        self.environments: list[str] = []
+        self.cells: dict[tuple[str, str], Cell] = {}
+
+    def shape(self, services: list[str], environments: list[str]) -> bool:
+        """Take rows and columns; answers whether they are others."""
+        if (services, environments) == (self.services, self.environments):
+            return False
+        self.beginResetModel()
+        self.services, self.environments = services, environments
+        self.endResetModel()
+        return True
+
+    def fill(self, cells: dict[tuple[str, str], Cell]) -> None:
+        """Show `cells`; only those that changed are painted again."""
+        before, self.cells = self.cells, cells
+        for r, service in enumerate(self.services):
+            for c, environment in enumerate(self.environments):
+                if before.get((service, environment)) != cells.get((service, environment)):
+                    index = self.index(2 * r + 1, c)
+                    self.dataChanged.emit(index, index)
+
+    def cell(self, index: _Index) -> Cell | None:
+        """The cell at an index; None in a row of names."""
+        if not index.isValid() or index.row() % 2 == 0:
+            return None
+        return self.cells.get((self.services[index.row() // 2], self.environments[index.column()]))
+
+    def rowCount(self, parent: _Index = _ROOT) -> int:
+        """Two rows a service."""
+        return 0 if parent.isValid() else 2 * len(self.services)
+
+    def columnCount(self, parent: _Index = _ROOT) -> int:
+        """One column an environment."""
+        return 0 if parent.isValid() else len(self.environments)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Environments across the top."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole and section < len(self.environments):
+            return plain(self.environments[section]) or "no environment named"
+        return None
+
+    def flags(self, index: _Index) -> Qt.ItemFlag:
+        """Names are not chosen, cells are."""
+        if index.row() % 2 == 0:
+            return Qt.ItemFlag.ItemIsEnabled
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Words for accessibility and tooltips; the delegate paints from the cells."""
+        if not index.isValid():
+            return None
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            cell = self.cell(index)
+            return cell.sentence if cell else plain(self.services[index.row() // 2])
+        if role == Qt.ItemDataRole.ToolTipRole:
+            cell = self.cell(index)
+            return tooltip_text(f"{cell.sentence}\n{as_of_text(cell.as_of_us)}" if cell else self.services[index.row() // 2])
+        return None
+
+
+class _Delegate(QStyledItemDelegate):
+    """Paints a cell: version and age, state, what is pending, and the p99 of the last ten minutes."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
+        """Fixed."""
+        return QSize(MIN_PX, CELL_PX if index.row() % 2 else NAME_PX)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+        """One cell, or a service's name."""
+        view = self.parent()
+        if not isinstance(view, Matrix):
+            return
+        theme = theme_of(view)
+        rect: QRect = option.rect
+        cell = view.cells.cell(index)
+        painter.save()
+        if cell is None:
+            if index.column() == 0:
+                _text(painter, rect.adjusted(8, 4, -8, 0), plain(view.cells.services[index.row() // 2]), "strong", theme.text)
+        else:
+            current = index == view.currentIndex()
+            _frame(painter, QRectF(rect).adjusted(4.5, 2.5, -4.5, -4.5), cell, theme, current, view.hasFocus())
+            _content(painter, rect.adjusted(14, 8, -14, -10), cell, theme)
+        painter.restore()
+
+
+def _frame(painter: QPainter, box: QRectF, cell: Cell, theme: Theme, current: bool, focus: bool) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    edge = QPen(theme.line, 1)
+    if cell.stale:
+        edge = QPen(theme.muted, 1, Qt.PenStyle.DashLine)
+    if current:
+        edge = QPen(theme.accent, 2 if focus else 1.5)
+    painter.setPen(edge)
+    painter.setBrush(theme.selected if current else theme.surface)
+    painter.drawRoundedRect(box, 4, 4)
+
+
+def _content(painter: QPainter, box: QRect, cell: Cell, theme: Theme) -> None:
+    ink, quiet = (theme.muted if cell.stale else theme.text), theme.muted
+    age = _text(painter, QRect(box.left(), box.top(), box.width(), 24), cell.age, "muted", quiet, _RIGHT)
+    _text(painter, QRect(box.left(), box.top(), box.width() - age - 8, 24), cell.version, "title", ink)
+    line = QRect(box.left(), box.top() + 24, box.width(), 18)
+    colour = quiet if cell.stale else theme.state_colour(cell.state)
+    if cell.loud:
+        painter.fillRect(line.adjusted(-4, 0, 4, 0), colour)
+        _text(painter, line, cell.words, "strong", theme.on_fill)
+    else:
+        paint_state(painter, QRectF(line.left(), line.top(), SIZE, line.height()), cell.state, theme)
+        words = f"stale, {cell.words}" if cell.stale else cell.words
+        _text(painter, line.adjusted(int(SIZE) + 6, 0, 0, 0), words, "body", colour if cell.state != "ok" else ink)
+    _bottom(painter, QRect(box.left(), box.top() + 42, box.width(), 18), box, cell, theme)
+
+
+def _bottom(painter: QPainter, line: QRect, box: QRect, cell: Cell, theme: Theme) -> None:
+    pending = f"{cell.pending} pending" if cell.pending else "nothing pending"
+    _text(painter, line, pending, "muted", theme.text if cell.pending and not cell.stale else theme.muted)
+    trend = QRect(box.left(), line.bottom() + 1, box.width(), box.bottom() - line.bottom() - 1)
+    width = QFontMetrics(font("muted")).horizontalAdvance("00,000 ms")
+    if cell.trend:
+        colour: QColor = theme.muted if cell.stale else theme.p99
+        paint_trend(painter, QRectF(trend.adjusted(0, 1, -width - 8, -1)), cell.trend, colour, cell.limit_ms)
+    _text(painter, trend, cell.p99 or "p99 –", "muted", theme.muted if cell.stale or not cell.p99 else theme.text, _RIGHT)
+
+
+def _text(painter: QPainter, box: QRect, words: str, role: str, colour: QColor, side: int = _LEFT) -> int:
+    """Draw one line, elided in the middle; answers its width."""
+    painter.setFont(font(role))
+    painter.setPen(colour)
+    shown = painter.fontMetrics().elidedText(words, _MIDDLE, box.width())
+    painter.drawText(box, side, shown)
+    return painter.fontMetrics().horizontalAdvance(shown)
+
+
+class Matrix(QTableView):
+    """The grid. `chosen` carries service and environment of the current cell; `opened` follows Enter and double click."""
+
+    chosen = Signal(str, str)
+    opened = Signal(str, str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.cells = _Model(self)
+        self.setModel(self.cells)
+        self.setItemDelegate(_Delegate(self))
+        self.setAccessibleName("Services and environments")
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setShowGrid(False)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setTabKeyNavigation(False)
+        self._dress()
+        self.verticalHeader().hide()
+        self.verticalHeader().setMinimumSectionSize(NAME_PX)
+        head = self.horizontalHeader()
+        head.setFont(font("muted"))
+        head.setHighlightSections(False)
+        head.setSectionsClickable(False)
+        head.setFixedHeight(NAME_PX)
+        head.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        head.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.selectionModel().currentChanged.connect(self._current)
+
+    def _dress(self) -> None:
+        """Cells lie on the window's ground, and the delegate alone says which one is chosen."""
+        colours = self.palette()
+        ground = theme_of(self).ground
+        for role in (colours.ColorRole.Base, colours.ColorRole.Highlight):
+            colours.setColor(role, ground)
+        self.setPalette(colours)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another theme: another ground."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._dress()
+
+    def arrange(self) -> None:
+        """Spans and sizes after rows or columns changed."""
+        self.clearSpans()
+        for r in range(len(self.cells.services)):
+            self.setRowHeight(2 * r, NAME_PX)
+            self.setRowHeight(2 * r + 1, CELL_PX)
+            if len(self.cells.environments) > 1:
+                self.setSpan(2 * r, 0, 1, len(self.cells.environments))
+        self._fit()
+
+    def _fit(self) -> None:
+        count = len(self.cells.environments)
+        for c in range(count):
+            self.setColumnWidth(c, max(MIN_PX, self.viewport().width() // count))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Columns share the width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def choose(self, service: str, environment: str) -> bool:
+        """Make that cell the current one; False where it is not shown."""
+        if service not in self.cells.services or environment not in self.cells.environments:
+            return False
+        index = self.cells.index(2 * self.cells.services.index(service) + 1, self.cells.environments.index(environment))
+        self.setCurrentIndex(index)
+        self.scrollTo(index)
+        return True
+
+    def _current(self, index: QModelIndex, before: QModelIndex) -> None:
+        cell = self.cells.cell(index)
+        if cell is not None:
+            self.chosen.emit(cell.service, cell.environment)
+        self.viewport().update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows and j/k walk the cells, Enter opens; the rest belongs to the window."""
+        steps = {Qt.Key.Key_Down: (1, 0), Qt.Key.Key_J: (1, 0), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_K: (-1, 0)}
+        steps |= {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Home: (-10_000, 0), Qt.Key.Key_End: (10_000, 0)}
+        step = steps.get(Qt.Key(event.key()))
+        if step is not None and event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier):
+            self._walk(*step)
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
+            self._open(self.currentIndex())
+        else:
+            event.ignore()
+
+    def _walk(self, down: int, right: int) -> None:
+        services, environments = len(self.cells.services), len(self.cells.environments)
+        if not services or not environments:
+            return
+        now = self.currentIndex()
+        row = min(max((now.row() // 2 if now.isValid() else 0) + down, 0), services - 1)
+        column = min(max((now.column() if now.isValid() else 0) + right, 0), environments - 1)
+        self.choose(self.cells.services[row], self.cells.environments[column])
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click on a name chooses its service in the environment that is chosen."""
+        index = self.indexAt(event.position().toPoint())
+        if index.isValid() and index.row() % 2 == 0:
+            column = max(0, self.currentIndex().column())
+            self.setCurrentIndex(self.cells.index(index.row() + 1, column))
+            return
+        super().mousePressEvent(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Open what lies under the pointer."""
+        self._open(self.indexAt(event.position().toPoint()))
+
+    def _open(self, index: QModelIndex) -> None:
+        cell = self.cells.cell(index)
+        if cell is not None:
+            self.opened.emit(cell.service, cell.environment)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The cells; without any, what would fill them."""
+        super().paintEvent(event)
+        if self.cells.rowCount() and self.cells.columnCount():
+            return
+        theme = theme_of(self)
+        with QPainter(self.viewport()) as painter:
+            box = self.viewport().rect().adjusted(16, 24, -16, -16)
+            painter.setFont(font("body"))
+            painter.setPen(theme.muted)
+            painter.drawText(box, int(Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap), self.accessibleDescription())
+
+
+class OverviewView(View):
+    """The matrix with its heading. `selected` and `opened` carry service and environment."""
+
+    kinds = frozenset(["services", "environments", "fleets", "versions", "artifacts", "latency", "deployments", "ages", "starting"])
+    everywhere = True
+    selected = Signal(str, str)
+    opened = Signal(str, str)
+
+    def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
+        super().__init__(cockpit, parent)
+        self._cells = Cells(cockpit)
+        self._filter = ""
+        self.setMinimumWidth(292)
+        self.setAccessibleName("Overview")
+        self.matrix = Matrix(self)
+        self.heading = Text("Overview", role="title", parent=self)
+        self.box.setContentsMargins(12, 12, 4, 12)
+        self.box.addWidget(self.heading)
+        self.box.addWidget(self.matrix, 1)
+        self.matrix.chosen.connect(self._chosen)
+        self.matrix.opened.connect(self.opened)
+        self.setFocusProxy(self.matrix)
+
+    def set_filter(self, text: str) -> None:
+        """Show only services whose names hold each word."""
+        self._filter = text
+        self.read()
+
+    def _chosen(self, service: str, environment: str) -> None:
+        self.service, self.environment = service, environment
+        self.selected.emit(service, environment)
+
+    def place_changed(self) -> None:
+        """The window chose: the grid follows."""
+        self.matrix.choose(self.service, self.environment)
+
+    def refresh(self) -> None:
+        """Fill the grid."""
+        state = self.state
+        words = self._filter.lower().split()
+        services = [s.name for s in state.services if all(w in s.name.lower() for w in words)]
+        # a repository alone has no environments: one column without a name then carries what is named as live
+        environments = [e.name for e in sorted(state.environments, key=lambda e: e.rank)] or [""]
+        fresh = self.matrix.cells.shape(services, environments)
+        self.matrix.cells.fill({(s, e): self._cells.read(s, e) for s in services for e in environments})
+        self.matrix.setAccessibleDescription(self._empty_words())
+        if fresh:
+            self.matrix.arrange()
+            self.matrix.choose(self.service, self.environment)
+
+    def _empty_words(self) -> str:
+        if self._filter:
+            return f"No service matches “{plain(self._filter)}”."
+        if self.state.starting:
+            return plain(self.state.starting)
+        return "No services yet. Name one with its repository in cockpit.toml, or run: release-cockpit open PATH"

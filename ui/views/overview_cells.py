@@ -1,0 +1,114 @@
+"""What one cell of the overview says, read from the state. Pure but for the small cache of pending counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from cockpit.domain.facts import Fact, place
+from cockpit.domain.release import Fleet
+from cockpit.services import status
+from cockpit.services.store import AppState, LatencyStatus
+from ui.models.text import age_text, ms_text, plain, plural
+
+if TYPE_CHECKING:
+    from cockpit.app import Cockpit
+
+TREND_US = 10 * 60 * 1_000_000
+
+
+class Cell(Struct, frozen=True):
+    """One service in one environment. `state` is a state's word, `words` what stands beside its shape; `loud` cells are filled."""
+
+    service: str
+    environment: str
+    version: str
+    state: str
+    words: str
+    loud: bool = False
+    stale: bool = False
+    age: str = ""
+    as_of_us: int = 0
+    pending: int = 0
+    p99: str = ""
+    trend: tuple[float, ...] = ()
+    limit_ms: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The cell for a screen reader."""
+        parts = [f"{self.service} in {self.environment}" if self.environment else self.service, f"version {self.version}", self.words]
+        if self.pending:
+            parts.append(plural(self.pending, "pending version"))
+        if self.p99:
+            parts.append(f"p99 {self.p99}")
+        parts.append(f"{'stale, ' if self.stale else ''}{self.age} old" if self.age else "never seen")
+        return ", ".join(parts)
+
+
+class Cells:
+    """Reads cells; counts pending versions again only when versions, artifacts or the live version are others."""
+
+    def __init__(self, cockpit: Cockpit) -> None:
+        self._cockpit = cockpit
+        self._counts: dict[tuple[str, str], tuple[object, object, str | None, int]] = {}
+
+    def read(self, service: str, environment: str) -> Cell:
+        """The cell as of now."""
+        state, now_us = self._cockpit.store.state, self._cockpit.clock_us()
+        at = place(service, environment)
+        fleet, latency = state.fleets.get(at), state.latency.get(at)
+        live = status.live_name(state, service, environment)
+        word, words, loud = _judge(fleet, latency, now_us)
+        stale = fleet is not None and fleet.stale(now_us)
+        return Cell(
+            service=service,
+            environment=environment,
+            version=plain(live or "") or ("none" if live == "" else "not known"),
+            state="stale" if stale else word,
+            words=words,
+            loud=loud and not stale,
+            stale=stale,
+            age=age_text(fleet.age_s(now_us)) if fleet else "",
+            as_of_us=fleet.at_us if fleet else 0,
+            pending=self._pending(state, service, environment, live),
+            p99=ms_text(latency.value.point.p99_ms) if latency and not latency.stale(now_us) else "",
+            trend=self._trend(at, now_us) if latency else (),
+            limit_ms=latency.value.band.high_ms if latency and latency.value.band else None,
+        )
+
+    def _pending(self, state: AppState, service: str, environment: str, live: str | None) -> int:
+        versions, built = state.versions.get(service), state.artifacts.get(service)
+        known = self._counts.get((service, environment))
+        now = (versions.value if versions else None, built.value if built else None, live)
+        if known is not None and known[0] is now[0] and known[1] is now[1] and known[2] == now[2]:
+            return known[3]
+        count = len(status.pending_versions(state, service, environment))
+        self._counts[(service, environment)] = (*now, count)
+        return count
+
+    def _trend(self, at: str, now_us: int) -> tuple[float, ...]:
+        columns = self._cockpit.latency.columns(f"{at}/*/*", now_us - TREND_US, now_us)
+        return tuple(columns.p99_ms)
+
+
+def _judge(fleet: Fact[Fleet] | None, latency: Fact[LatencyStatus] | None, now_us: int) -> tuple[str, str, bool]:
+    """(state's word, words, loud) of a place, the worst first."""
+    if fleet is None:
+        return "unknown", "nodes not known", False
+    agree, total = fleet.value.agreement
+    active = fleet.value.active
+    if active is not None and not active.state.final:
+        done = sum(step.state == "done" for step in active.steps)
+        return "running", f"{done}/{total} to {plain(active.version)}", False
+    if not total:
+        return "unknown", "no nodes", False
+    if agree < total:
+        return "mixed", f"{agree} of {total} mixed", True
+    ill = sum(node.healthy is not True for node in fleet.value.nodes)
+    if ill:
+        return "bad", f"{ill} of {total} not healthy", True
+    if latency is not None and not latency.stale(now_us) and latency.value.outside:
+        return "warning", f"{agree}/{total}, p99 high", False
+    return "ok", f"{agree}/{total} ok", False

@@ -1,0 +1,367 @@
+"""What the action card shows: the plan before, the progress during, the proof after; and the one button that arms and fires."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
+from ui.models.text import age_text, duration_text, plural, short_id
+from ui.theme import font, state_of, theme_of
+from ui.widgets.texts import RowList, Text, focus_ring
+
+_STEP_STATES = {
+    "pending": "pending",
+    "stopping": "running",
+    "starting": "running",
+    "checking": "running",
+    "done": "done",
+    "failed": "failed",
+}
+_VERB = {"rollback": ("Roll back", "Rolling back", "Rolled back"), "deploy": ("Deploy", "Deploying", "Deployed")}
+_NOUN = {"rollback": "rollback", "deploy": "deployment"}
+
+
+class FireButton(QAbstractButton):
+    """The one button: arms, then fires, in the same place. A double click and a repeating key come out of `pressed_as` marked so."""
+
+    pressed_as = Signal(bool, bool)  # double, repeat
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.look, self.note, self.left = "refused", "", 0.0
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumSize(200, 44)
+        self.setFont(font("title"))
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.clicked.connect(self._clicked)
+
+    def set_look(self, look: str, text: str, note: str = "", left: float = 0.0) -> None:
+        """look: ready, armed, refused or busy; `left` is the share of the arming time that remains."""
+        if (look, text, note, left) == (self.look, self.text(), self.note, self.left):
+            return
+        self.look, self.note, self.left = look, note, left
+        self.setText(text.replace("&", "&&"))
+        self.setAccessibleName(text)
+        self.setAccessibleDescription(note)
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the card."""
+        return QSize(240, 44)
+
+    def _clicked(self) -> None:
+        self.pressed_as.emit(False, False)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """The second half of a double click is told apart and clicks nothing."""
+        event.accept()
+        self.pressed_as.emit(True, False)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter and Space press it; a held key counts once."""
+        if (
+            event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
+            and not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        ):
+            self.pressed_as.emit(False, event.isAutoRepeat())
+            event.accept()
+            return
+        super().keyPressEvent(event)
+
+    def _colors(self) -> tuple[QColor, QColor, QColor]:
+        theme = theme_of(self)
+        if self.look == "armed":
+            return theme.bad, theme.on_fill, theme.bad
+        if self.look == "ready":
+            return theme.raised, theme.text, theme.accent
+        return theme.surface, theme.muted, theme.line
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Fill, words, the note below them, and the bar of the time that is left."""
+        theme = theme_of(self)
+        fill, ink, edge = self._colors()
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(edge, 1))
+            painter.setBrush(fill.lighter(112) if self.underMouse() and self.look != "refused" else fill)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+            painter.setPen(ink)
+            self._paint_words(painter)
+            if self.look == "armed":
+                width = int((self.width() - 8) * self.left)
+                painter.fillRect(QRect(4, self.height() - 5, width, 3), ink)
+            if self.hasFocus():
+                focus_ring(painter, self.rect(), theme, theme.text if self.look == "armed" else theme.accent)
+
+    def _paint_words(self, painter: QPainter) -> None:
+        area = self.rect().adjusted(12, 3, -12, -5)
+        words = QFont(font("body"))
+        words.setWeight(QFont.Weight.DemiBold)
+        painter.setFont(words)
+        text = painter.fontMetrics().elidedText(self.text().replace("&&", "&"), Qt.TextElideMode.ElideMiddle, area.width())
+        if not self.note:
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
+            return
+        half = area.height() // 2
+        painter.drawText(area.adjusted(0, 0, 0, -half), Qt.AlignmentFlag.AlignCenter, text)
+        painter.setFont(font("muted"))
+        painter.drawText(area.adjusted(0, half, 0, 0), Qt.AlignmentFlag.AlignCenter, self.note)
+
+
+class MoveText(Text):
+    """From and to in the big font; in the title's font where the big one would cut it."""
+
+    def _fit(self) -> None:
+        big = QFontMetrics(font("big"))
+        fits = big.horizontalAdvance(self._whole) <= max(120, self.contentsRect().width())
+        wanted = font("big" if fits else "title")
+        # only another size is set: setting a font comes back here as an event
+        if wanted.pointSizeF() != self.font().pointSizeF():
+            self.setFont(wanted)
+        self.setFixedHeight(big.height() + 4)
+        super()._fit()
+
+
+class _Page(QWidget):
+    """Head of every page: what, service, environment, from and to."""
+
+    went = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = QVBoxLayout(self)
+        self.box.setContentsMargins(0, 0, 0, 0)
+        self.box.setSpacing(4)
+        self.what = Text(role="muted", ink="muted", parent=self)
+        self.back = QPushButton("Back to rollback", self)
+        self.back.setProperty("role", "link")
+        self.back.setAccessibleName("Back to rollback")
+        self.back.hide()
+        top = QHBoxLayout()
+        top.addWidget(self.what, 1)
+        top.addWidget(self.back)
+        # the way back comes and goes without moving what stands below it
+        top.addStrut(self.back.sizeHint().height())
+        self.service = Text(role="title", parent=self)
+        self.environment = Text(ink="muted", parent=self)
+        self.move_text = MoveText(role="big", parent=self)
+        self.digests = Text(role="mono", ink="muted", parent=self)
+        self.box.addLayout(top)
+        for widget in (self.service, self.environment, self.move_text, self.digests):
+            self.box.addWidget(widget)
+
+    def _scrolled(self, rows: RowList) -> QScrollArea:
+        area = QScrollArea(self)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.viewport().setAutoFillBackground(False)
+        holder = QWidget()
+        inner = QVBoxLayout(holder)
+        inner.setContentsMargins(0, 0, 4, 0)
+        inner.addWidget(rows)
+        inner.addStretch(1)
+        area.setWidget(holder)
+        holder.setAutoFillBackground(False)
+        return area
+
+    def show_head(self, what: str, service: str, environment: str, move: str, digests: str) -> None:
+        """Fill the head."""
+        self.what.set_text(what)
+        self.service.set_text(service)
+        self.environment.set_text(environment)
+        self.move_text.set_text(move)
+        self.digests.set_text(digests)
+
+
+class PlanPage(_Page):
+    """The plan, or why there is none; preflight with the age of each fact."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.count = Text(parent=self)
+        self.expected = Text(parent=self)
+        self.heading = Text(role="muted", ink="muted", parent=self)
+        self.rows = RowList("Preflight", self)
+        self.rows.went.connect(self.went)
+        self.box.addSpacing(8)
+        self.box.addWidget(self.count)
+        self.box.addWidget(self.expected)
+        self.box.addSpacing(8)
+        self.box.addWidget(self.heading)
+        self.box.addWidget(self._scrolled(self.rows), 1)
+
+    def show_plan(self, plan: RolloutPlan | Refusal | None, past: int, now_us: int, chosen: bool) -> None:
+        """Fill the page; `past` is the number of deployments the expectation rests on."""
+        if isinstance(plan, RolloutPlan):
+            self._show_possible(plan, past, now_us, chosen)
+        elif plan is not None:
+            self._show_refusal(plan, now_us)
+        else:
+            self.show_head("ROLLBACK", "Nothing selected", "Choose a place in the overview.", "", "")
+            for text in (self.count, self.expected, self.heading):
+                text.set_text("")
+            self.rows.set_rows([])
+
+    def _show_possible(self, plan: RolloutPlan, past: int, now_us: int, chosen: bool) -> None:
+        what = plan.kind.upper() + (", target chosen by hand" if chosen and plan.kind == "rollback" else "")
+        self.show_head(
+            what,
+            plan.service,
+            plan.environment,
+            f"{plan.from_version or 'nothing'} → {plan.target.name}",
+            f"{short_id(plan.from_digest) or '?'} → {short_id(plan.target.digest) or '?'}",
+        )
+        self.digests.set_text(self.digests.whole, f"from {plan.from_digest or 'not known'} to {plan.target.digest or 'not known'}")
+        word = "leave" if plan.kind == "rollback" else "come in"
+        commits = "commits not known" if plan.changes is None else f"{plural(plan.changes.total_in, 'commit')} {word}"
+        self.count.set_text(f"{commits}, {plural(len(plan.nodes), 'node')}")
+        self.expected.set_text(
+            "duration not known: no past deployment"
+            if plan.expected_s is None
+            else f"about {duration_text(plan.expected_s)} (p90 of {past})"
+        )
+        self.heading.set_text("Preflight: " + _tally([str(line.state) for line in plan.preflight]))
+        self.rows.set_rows([(str(p.state), p.text, _age(p.at_us, now_us), p.place) for p in plan.preflight])
+
+    def _show_refusal(self, plan: Refusal, now_us: int) -> None:
+        target = plan.target.name if plan.target else "?"
+        digest = short_id(plan.target.digest) if plan.target else ""
+        self.show_head(
+            plan.kind.upper(), plan.service, plan.environment, f"{plan.from_version or '?'} → {target}", digest and f"→ {digest}"
+        )
+        self.count.set_text("Not possible now")
+        self.expected.set_text("Each reason leads to its place.")
+        self.heading.set_text(f"Why not: {len(plan.reasons)} " + ("reason" if len(plan.reasons) == 1 else "reasons"))
+        said = {reason.text for reason in plan.reasons}
+        ages = {line.text: line for line in plan.preflight}
+        rows = [
+            (
+                str(ages[r.text].state) if r.text in ages else "blocked",
+                r.text,
+                _age(ages[r.text].at_us, now_us) if r.text in ages else "",
+                r.place,
+            )
+            for r in plan.reasons
+        ]
+        rows += [(str(p.state), p.text, _age(p.at_us, now_us), p.place) for p in plan.preflight if p.text not in said]
+        self.rows.set_rows(rows)
+
+
+class ProgressPage(_Page):
+    """Node by node while it runs; afterwards the proof."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.bar = QProgressBar(self)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(4)
+        self.bar.setAccessibleName("Progress")
+        self.time = Text(parent=self)
+        self.outcome = Text(role="strong", parent=self)
+        self.rows = RowList("Nodes", self)
+        self.rows.went.connect(self.went)
+        self.box.addSpacing(8)
+        self.box.addWidget(self.outcome)
+        self.box.addWidget(self.time)
+        self.box.addWidget(self.bar)
+        self.box.addSpacing(8)
+        self.box.addWidget(self._scrolled(self.rows), 1)
+
+    def show_action(self, action: Action, expected_s: float | None, now_us: int, extra: list[tuple[str, str, str, str]]) -> None:
+        """Fill the page; `extra` are rows that the card knows besides (latency now, journal number)."""
+        _, doing, done = _VERB.get(action.kind, ("", action.kind, action.kind))
+        final = action.state.final
+        title = (
+            done.upper()
+            if action.state is ActionState.DONE
+            else doing.upper()
+            if not final
+            else f"{_NOUN.get(action.kind, action.kind)} {action.state}".upper()
+        )
+        self.show_head(
+            title,
+            action.service,
+            action.environment,
+            f"{action.from_version or 'nothing'} → {action.version}",
+            f"{short_id(action.from_digest) or '?'} → {short_id(action.digest) or '?'}",
+        )
+        steps = action.deployment.steps if action.deployment else ()
+        ready = sum(s.state == "done" for s in steps)
+        end_us = action.ended_at_us if final and action.ended_at_us else now_us
+        elapsed_s = max(0.0, (end_us - action.intended_at_us) / 1e6)
+        state, words = outcome_words(action)
+        self.outcome.set_text(words)
+        self.outcome.set_ink(state_of(state)[1])
+        self.time.set_text(_time_words(final, elapsed_s, expected_s, ready, len(steps)))
+        self.bar.setVisible(not final)
+        self.bar.setRange(0, max(1, len(steps)))
+        self.bar.setValue(ready)
+        rows = [(str(p.state), p.text, "", p.place) for p in action.proof]
+        if action.message:
+            rows.append((state, action.message, "", ""))
+        if not (action.state is ActionState.DONE and action.proof):
+            rows += [(s.state, f"{s.node}: {s.state}" + (f", {s.message}" if s.message else ""), "", "") for s in steps]
+        self.rows.set_rows(rows + extra)
+
+
+def outcome_words(action: Action) -> tuple[str, str]:
+    """(state word, words) of an action; an unknown outcome is never called failed."""
+    return {
+        ActionState.INTENDED: ("running", "Written down, now it is sent"),
+        ActionState.SENT: ("running", "Sent, waiting for the answer"),
+        ActionState.FOLLOWING: ("running", "Under way"),
+        ActionState.VERIFYING: ("running", "Verifying every node"),
+        ActionState.UNKNOWN: ("unknown", "Not known yet: asking"),
+        ActionState.DONE: ("ok", "Done and verified"),
+        ActionState.FAILED: ("failed", "Failed"),
+        ActionState.ABORTED: ("warning", "Aborted"),
+        ActionState.REFUSED: ("failed", "Refused: nothing was done"),
+        ActionState.NOT_SENT: ("warning", "Not sent: nothing was done"),
+    }[action.state]
+
+
+def _time_words(final: bool, elapsed_s: float, expected_s: float | None, ready: int, total: int) -> str:
+    nodes = f"{ready} of {total} nodes, " if total else ""
+    if final:
+        return f"{nodes}{elapsed_s:.1f} s in all"
+    return f"{nodes}{elapsed_s:.0f} s" + (f" of about {expected_s:.0f} s" if expected_s else "")
+
+
+def _age(at_us: int, now_us: int) -> str:
+    return age_text(max(0.0, (now_us - at_us) / 1e6)) if at_us else "never"
+
+
+def _tally(states: list[str]) -> str:
+    counts = {word: states.count(word) for word in ("ok", "warning", "unknown", "blocked")}
+    return ", ".join(f"{n} {word}" for word, n in counts.items() if n) or "nothing to check"
+
+
+def reason_line(parent: QWidget) -> QLineEdit:
+    """The optional reason; it goes into the journal."""
+    line = QLineEdit(parent)
+    line.setPlaceholderText("Reason (optional, for the journal)")
+    line.setAccessibleName("Reason, optional, goes into the journal")
+    line.setMaxLength(500)
+    line.setFixedHeight(32)
+    return line
+
+
+def fire_words(kind: str, environment: str, version: str) -> str:
+    """What the armed button says: the whole deed."""
+    return f"Roll back {environment} to {version}" if kind == "rollback" else f"Deploy {version} to {environment}"

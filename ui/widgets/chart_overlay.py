@@ -1,0 +1,211 @@
+"""What lies over a time chart: marks, names at the curves' ends, the crosshair, and the line with the values under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from PySide6.QtCore import QLineF, QPoint, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from ui.models.text import plain
+from ui.theme import Theme, font, theme_of
+from ui.widgets.chart_math import spread
+
+
+class Mark(Struct, frozen=True):
+    """Something that happened: kind is deploy or rollback."""
+
+    at_us: int
+    kind: str
+    text: str
+
+
+class EndLabel(Struct, frozen=True):
+    """A curve's name at the height of its newest value (device independent pixels)."""
+
+    text: str
+    tone: str
+    y: float
+
+
+class Overlay(QWidget):
+    """Paints over the chart and takes no mouse. `area` is the plot without its axes."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.area = QRectF()
+        self.span = (0.0, 1.0)
+        self.marks: tuple[Mark, ...] = ()
+        self.marks_named = True
+        self.ends: tuple[EndLabel, ...] = ()
+        self.message = ("", "")
+        self.stale = ""
+        self.focused = False
+        self._cross: float | None = None
+
+    def x_of(self, at_s: float) -> float:
+        """Pixels of a time."""
+        start, end = self.span
+        return self.area.left() + (at_s - start) / max(1e-9, end - start) * self.area.width()
+
+    def set_cross(self, at_s: float | None) -> None:
+        """Move the crosshair; only the two strips it leaves and enters are painted again."""
+        for at in {self._cross, at_s} - {None}:
+            self.update(QRect(int(self.x_of(at or 0.0)) - 2, 0, 5, self.height()))
+        self._cross = at_s
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Marks, ends, crosshair, words where there is no data."""
+        theme = theme_of(self)
+        with QPainter(self) as painter:
+            if self.message[0]:
+                self._paint_message(painter, theme)
+            else:
+                self._paint_marks(painter, theme)
+                self._paint_ends(painter, theme)
+            if self.stale:
+                self._paint_stale(painter, theme)
+            if self._cross is not None and self.span[0] <= self._cross <= self.span[1]:
+                painter.setPen(QPen(theme.text, 1))
+                x = round(self.x_of(self._cross)) + 0.5
+                painter.drawLine(QLineF(x, self.area.top(), x, self.area.bottom()))
+            if self.focused:
+                painter.setPen(QPen(theme.accent, 2))
+                painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
+
+    def _paint_marks(self, painter: QPainter, theme: Theme) -> None:
+        face = font("muted")
+        metrics = QFontMetrics(face)
+        painter.setFont(face)
+        taken: list[QRectF] = []
+        for mark in sorted(self.marks, key=lambda m: -m.at_us):
+            x = round(self.x_of(mark.at_us / 1e6)) + 0.5
+            if not self.area.left() <= x <= self.area.right():
+                continue
+            line = QColor(theme.text)
+            line.setAlphaF(0.55)
+            painter.setPen(QPen(line, 1, Qt.PenStyle.DashLine if mark.kind == "rollback" else Qt.PenStyle.SolidLine))
+            painter.drawLine(QLineF(x, self.area.top(), x, self.area.bottom()))
+            if not self.marks_named:
+                continue
+            text = metrics.elidedText(("▼ " if mark.kind == "rollback" else "▲ ") + plain(mark.text, 60), Qt.TextElideMode.ElideMiddle, 200)
+            box = QRectF(x + 3, self.area.top() + 2, metrics.horizontalAdvance(text) + 8, metrics.height() + 2)
+            if box.right() > self.area.right():
+                box.moveRight(x - 3)
+            while any(box.intersects(other) for other in taken):
+                box.translate(0, box.height() + 2)
+            if box.bottom() > self.area.bottom():
+                continue
+            taken.append(box)
+            painter.fillRect(box, theme.raised)
+            painter.setPen(theme.text)
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _paint_ends(self, painter: QPainter, theme: Theme) -> None:
+        face = font("muted")
+        height = QFontMetrics(face).height()
+        painter.setFont(face)
+        ys = spread([e.y for e in self.ends], height - 1, self.area.top() + height / 2, self.area.bottom() - height / 2)
+        for end, y in zip(self.ends, ys, strict=True):
+            x = self.area.right() + 4
+            painter.setPen(QPen(theme.muted if self.stale else theme.colour(end.tone), 2))
+            painter.drawLine(QPointF(x, y), QPointF(x + 6, y))
+            painter.setPen(theme.muted if self.stale else theme.text)
+            box = QRectF(x + 10, y - height / 2, 60, height)
+            painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, end.text)
+
+    def _paint_message(self, painter: QPainter, theme: Theme) -> None:
+        title, hint = self.message
+        box = self.area.toRect().adjusted(16, 4, -16, -4)
+        flags = int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap)
+        painter.setFont(font("strong"))
+        used = painter.boundingRect(box, flags, title)
+        painter.setFont(font("body"))
+        below = painter.boundingRect(box, flags, hint)
+        top = max(box.top(), box.center().y() - (used.height() + below.height() + 4) // 2)
+        painter.setPen(theme.text)
+        painter.setFont(font("strong"))
+        painter.drawText(QRect(QPoint(box.left(), top), box.bottomRight()), flags, title)
+        painter.setPen(theme.muted)
+        painter.setFont(font("body"))
+        painter.drawText(QRect(QPoint(box.left(), top + used.height() + 4), box.bottomRight()), flags, hint)
+
+    def _paint_stale(self, painter: QPainter, theme: Theme) -> None:
+        painter.setPen(QPen(theme.muted, 1, Qt.PenStyle.DashLine))
+        painter.drawRect(self.area.adjusted(0, 0, -1, -1))
+        face = font("muted")
+        metrics = QFontMetrics(face)
+        box = QRectF(self.area.left() + 6, self.area.bottom() - metrics.height() - 8, metrics.horizontalAdvance(self.stale) + 12, 0)
+        box.setHeight(metrics.height() + 4)
+        painter.fillRect(box, theme.raised)
+        painter.setFont(face)
+        painter.setPen(theme.text)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self.stale)
+
+
+class ReadOut(QWidget):
+    """One line above a chart: its title, the moment, and each curve's value, in places that never move."""
+
+    def __init__(self, title: str, curves: Sequence[Any], widest: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title, self._curves, self._widest = title, tuple(curves), widest
+        self._when, self._values = "", tuple("" for _ in self._curves)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    @property
+    def text(self) -> str:
+        """What it says, as text."""
+        pairs = (f"{c.title} {v}" for c, v in zip(self._curves, self._values, strict=True))
+        return "  ".join((self._title, self._when, *pairs))
+
+    def show_values(self, when: str, values: Sequence[str]) -> None:
+        """`when` in words or as a time, and one text for each curve."""
+        if (when, tuple(values)) != (self._when, self._values):
+            self._when, self._values = when, tuple(values)
+            self.update()
+
+    def sizeHint(self) -> QSize:
+        """One line."""
+        return QSize(400, QFontMetrics(font("number")).height() + 4)
+
+    def minimumSizeHint(self) -> QSize:
+        """One line."""
+        return QSize(200, self.sizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Title and moment on the left, values right-aligned in fixed places."""
+        theme = theme_of(self)
+        strong, body, muted = font("strong"), font("number"), font("muted")
+        metrics, small = QFontMetrics(body), QFontMetrics(muted)
+        with QPainter(self) as painter:
+            right = self.width()
+            value_px = metrics.horizontalAdvance(self._widest)
+            for curve, value in reversed(tuple(zip(self._curves, self._values, strict=True))):
+                painter.setFont(body)
+                painter.setPen(theme.text)
+                painter.drawText(QRect(right - value_px, 0, value_px, self.height()), _RIGHT, value)
+                name_px = small.horizontalAdvance(curve.title)
+                painter.setFont(muted)
+                painter.setPen(theme.muted)
+                painter.drawText(QRect(right - value_px - name_px, 0, name_px, self.height()), _LEFT, curve.title)
+                right -= value_px + name_px + 6
+                middle = self.height() / 2
+                painter.setPen(QPen(theme.colour(curve.tone), 2, Qt.PenStyle.DashLine if curve.dashed else Qt.PenStyle.SolidLine))
+                painter.drawLine(QLineF(right - 10, middle, right, middle))
+                right -= 22
+            painter.setFont(strong)
+            painter.setPen(theme.text)
+            painter.drawText(QRect(0, 0, max(0, right), self.height()), _LEFT, self._title)
+            used = QFontMetrics(strong).horizontalAdvance(self._title) + 12
+            painter.setFont(muted)
+            painter.setPen(theme.muted)
+            if right - used >= small.horizontalAdvance(self._when):
+                painter.drawText(QRect(used, 0, right - used, self.height()), _LEFT, self._when)
+
+
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

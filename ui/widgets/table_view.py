@@ -1,0 +1,264 @@
+"""The one table: fixed rows, keyboard first, painted by a light delegate of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
+
+from ui.models.table import Column, RowsModel
+from ui.theme import Theme, font, theme_of
+from ui.widgets.shapes import SIZE, paint_state
+from ui.widgets.trend import paint_trend
+
+_Index = QModelIndex | QPersistentModelIndex
+ROW_PX = 28
+PAD = 8
+_MIDDLE = Qt.TextElideMode.ElideMiddle
+
+
+class _Delegate(QStyledItemDelegate):
+    """Paints cells with a QPainter alone: no style, no style sheet, no per-cell objects."""
+
+    def __init__(self, view: TableView) -> None:
+        super().__init__(view)
+        self._view = view
+        self._fonts: dict[bool, tuple[QFont, QFontMetrics]] = {}
+
+    def fonts(self, mono: bool) -> tuple[QFont, QFontMetrics]:
+        """The font of a cell with its metrics."""
+        if mono not in self._fonts:
+            face = font("mono" if mono else "number")
+            self._fonts[mono] = (face, QFontMetrics(face))
+        return self._fonts[mono]
+
+    def forget_fonts(self) -> None:
+        """The fonts changed."""
+        self._fonts.clear()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
+        """Rows are of one height; widths are the columns'."""
+        return QSize(64, ROW_PX)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+        """Ground, tint or selection, then shape, text or trend."""
+        theme = theme_of(self._view)
+        model = self._view.rows_model
+        rect: QRect = option.rect
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        painter.save()
+        if selected:
+            painter.fillRect(rect, theme.selected)
+        elif model.tinted(index.row(), index.column()):
+            painter.fillRect(rect, theme.changed)
+        painter.setPen(QPen(theme.line, 0))
+        if theme.name != "contrast":
+            painter.drawLine(rect.bottomLeft(), rect.bottomRight())
+        if selected and index.column() == 0:
+            painter.fillRect(QRect(rect.left(), rect.top(), 3, rect.height()), theme.accent)
+        self._content(painter, rect.adjusted(PAD, 0, -PAD, 0), index, theme)
+        painter.restore()
+
+    def _content(self, painter: QPainter, rect: QRect, index: _Index, theme: Theme) -> None:
+        model = self._view.rows_model
+        number = index.column()
+        column = model.columns[number]
+        row = model.row(index)
+        word = model.state(row, number)
+        quiet = self._view.stale
+        if column.trend is not None:
+            values = column.trend(row)
+            colour = theme.muted if quiet else theme.state_colour(word) if word else theme.p99
+            paint_trend(painter, QRectF(rect).adjusted(0, 5, 0, -5), values, colour)
+            return
+        face, metrics = self.fonts(column.mono)
+        right = column.align == "right"
+        mark = int(SIZE) + 6 if word else 0
+        text = metrics.elidedText(model.cell(row, number), _MIDDLE, rect.width() - mark)
+        if word:
+            # right-aligned words have their mark close by, not at the far side of the cell
+            left = rect.right() - metrics.horizontalAdvance(text) - mark if right else rect.left()
+            paint_state(painter, QRectF(left, rect.top(), SIZE, rect.height()), "stale" if quiet else word, theme)
+        painter.setFont(face)
+        painter.setPen(theme.muted if quiet else theme.state_colour(word) if word else theme.text)
+        side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+        painter.drawText(rect.adjusted(mark, 0, 0, 0), side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, text)
+
+
+class TableView(QTableView):
+    """Rows by `Column` specs. `row_selected` carries the current row or None; `row_activated` follows Enter and double click."""
+
+    row_selected = Signal(object)
+    row_activated = Signal(object)
+
+    def __init__(
+        self, columns: Sequence[Column], key: Callable[[Any], Hashable], accessible_name: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.rows_model = RowsModel(columns, key, self)
+        self.stale = False
+        self._empty = ("Nothing here yet", "")
+        self._delegate = _Delegate(self)
+        # before the selection model exists, so that this comes first: Qt would make a neighbour the current row
+        self.rows_model.rowsAboutToBeRemoved.connect(self._forget_removed)
+        self.setModel(self.rows_model)
+        self.setItemDelegate(self._delegate)
+        self.setAccessibleName(accessible_name)
+        self._dress()
+        self._arrange_columns()
+        self.selectionModel().currentRowChanged.connect(self._tell_current)
+        self.activated.connect(self._tell_activated)
+
+    def _dress(self) -> None:
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTextElideMode(_MIDDLE)
+        self.setTabKeyNavigation(False)
+        self.setCornerButtonEnabled(False)
+        rows = self.verticalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setMinimumSectionSize(ROW_PX)
+        rows.setDefaultSectionSize(ROW_PX)
+
+    def _arrange_columns(self) -> None:
+        head = self.horizontalHeader()
+        head.setFont(font("muted"))
+        head.setHighlightSections(False)
+        head.setSortIndicatorClearable(True)
+        head.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        head.setFixedHeight(ROW_PX)
+        head.setMinimumSectionSize(36)
+        self.setSortingEnabled(True)
+        metrics = QFontMetrics(font("body"))
+        scale = max(1.0, metrics.horizontalAdvance("0") / 8)
+        for i, column in enumerate(self.rows_model.columns):
+            head.setSectionResizeMode(i, QHeaderView.ResizeMode.Stretch if column.stretch else QHeaderView.ResizeMode.Interactive)
+            width = int(column.width * scale) if column.width else metrics.horizontalAdvance(column.title) + 2 * PAD + 16
+            head.resizeSection(i, width)
+
+    # the rows --------------------------------------------------------------------------------------------------------------
+
+    def set_rows(self, rows: Sequence[Any]) -> None:
+        """Show `rows`; what is selected stays selected."""
+        self.rows_model.set_rows(rows)
+        self.viewport().update()
+
+    def set_filter(self, text: str) -> None:
+        """Show only rows that hold each word of `text`."""
+        self.rows_model.set_filter(text)
+        self.viewport().update()
+
+    def refresh(self) -> None:
+        """Paint again: ages in the cells moved on."""
+        self.viewport().update()
+
+    def set_stale(self, stale: bool) -> None:
+        """Grey everything: the data is older than its deadline."""
+        if stale != self.stale:
+            self.stale = stale
+            self.viewport().update()
+
+    def set_empty(self, title: str, hint: str = "") -> None:
+        """What stands here while there are no rows, and what would fill it."""
+        self._empty = (title, hint)
+        self.setAccessibleDescription(f"{title}. {hint}" if not self.rows_model.rowCount() else "")
+        self.viewport().update()
+
+    def selected(self) -> Any | None:
+        """The current row, or None."""
+        index = self.currentIndex()
+        return self.rows_model.row(index) if index.isValid() else None
+
+    def selected_rows(self) -> tuple[Any, ...]:
+        """All selected rows, from the top."""
+        numbers = sorted(index.row() for index in self.selectionModel().selectedRows())
+        return tuple(self.rows_model.row_at(n) for n in numbers)
+
+    def select(self, key: Hashable) -> bool:
+        """Make the row with that key the current one; False where it is not shown."""
+        number = self.rows_model.find(key)
+        if number < 0:
+            return False
+        index = self.rows_model.index(number, 0)
+        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+        self.selectionModel().setCurrentIndex(index, flags)
+        return True
+
+    def copy_selected(self) -> str:
+        """Put the selected rows on the clipboard as tab-separated text; answers that text."""
+        text = "\n".join(self.rows_model.copy_text(row) for row in self.selected_rows())
+        if text:
+            QGuiApplication.clipboard().setText(text)
+        return text
+
+    # events ----------------------------------------------------------------------------------------------------------------
+
+    @Slot(QModelIndex, int, int)
+    def _forget_removed(self, parent: QModelIndex, first: int, last: int) -> None:
+        """A row that goes takes its selection along: another one must never be selected in its stead."""
+        if first <= self.currentIndex().row() <= last:
+            self.selectionModel().clear()
+
+    @Slot(QModelIndex, QModelIndex)
+    def _tell_current(self, current: QModelIndex, before: QModelIndex) -> None:
+        self.row_selected.emit(self.rows_model.row(current) if current.isValid() else None)
+
+    @Slot(QModelIndex)
+    def _tell_activated(self, index: QModelIndex) -> None:
+        self.row_activated.emit(self.rows_model.row(index))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """j and k walk, Ctrl+C copies; the rest is Qt's."""
+        step = {Qt.Key.Key_J: Qt.Key.Key_Down, Qt.Key.Key_K: Qt.Key.Key_Up}.get(Qt.Key(event.key()))
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_selected()
+        elif step is not None and event.modifiers() == Qt.KeyboardModifier.NoModifier:
+            super().keyPressEvent(QKeyEvent(event.type(), step, Qt.KeyboardModifier.NoModifier))
+        else:
+            super().keyPressEvent(event)
+
+    def keyboardSearch(self, search: str) -> None:
+        """Letters are shortcuts of the window, not a search."""
+
+    def changeEvent(self, event: Any) -> None:
+        """Fonts and theme may change while open."""
+        if event.type() in (event.Type.FontChange, event.Type.PaletteChange, event.Type.StyleChange) and hasattr(self, "_delegate"):
+            self._delegate.forget_fonts()
+        super().changeEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The rows; without any, the empty state; the focus ring on top."""
+        super().paintEvent(event)
+        theme = theme_of(self)
+        with QPainter(self.viewport()) as painter:
+            if not self.rows_model.rowCount():
+                self._paint_empty(painter, theme)
+            if self.hasFocus():
+                painter.setPen(QPen(theme.accent, 2))
+                painter.drawRect(self.viewport().rect().adjusted(1, 1, -1, -1))
+
+    def _paint_empty(self, painter: QPainter, theme: Theme) -> None:
+        title, hint = self._empty
+        if self.rows_model.filter_text:
+            title, hint = f"Nothing matches “{self.rows_model.filter_text}”", "Clear the filter to see all rows."
+        box = self.viewport().rect().adjusted(16, 16, -16, -16)
+        painter.setPen(theme.text)
+        painter.setFont(font("strong"))
+        flags = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap
+        used = painter.boundingRect(box, int(flags), title)
+        top = max(box.top(), box.center().y() - used.height() - 8)
+        area = QRect(QPoint(box.left(), top), box.bottomRight())
+        painter.drawText(area, int(flags), title)
+        painter.setPen(theme.muted)
+        painter.setFont(font("body"))
+        painter.drawText(area.adjusted(0, used.height() + 4, 0, 0), int(flags), hint)

@@ -1,0 +1,250 @@
+"""Text from outside on screen: always plain, wrapped or elided in the middle, the whole of it in the tooltip."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent, QTextLayout, QTextOption
+from PySide6.QtWidgets import QAbstractButton, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ui.models.text import plain, tooltip_text
+from ui.theme import Theme, font, theme_of
+from ui.widgets.shapes import SIZE, paint_state
+
+_LIMIT = 2000  # characters of outside text that one paragraph shows; the tooltip has as much
+_GAP = 8
+
+
+class Text(QLabel):
+    """One line of plain text in a role's font and the colour of a token (`ink`); too long is elided in the middle."""
+
+    def __init__(self, text: str = "", *, role: str = "body", ink: str = "text", elide: bool = True, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._whole, self._tip, self._elide, self._ink = "", "", elide, ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setFont(font(role))
+        if elide:
+            self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.set_ink(ink)
+        self.set_text(text)
+
+    @property
+    def whole(self) -> str:
+        """The text before any eliding."""
+        return self._whole
+
+    def set_text(self, text: str, tooltip: str = "") -> None:
+        """Show `text`; the tooltip is `tooltip`, else the whole text where it is cut."""
+        line = plain(text)
+        if (line, tooltip) == (self._whole, self._tip):
+            return
+        self._whole, self._tip = line, tooltip
+        self.setAccessibleName(line)
+        self._fit()
+
+    def set_ink(self, ink: str) -> None:
+        """Colour by token."""
+        if ink == self._ink:
+            return
+        self._ink = ink
+        self._paint_ink()
+
+    def _paint_ink(self) -> None:
+        palette = self.palette()
+        palette.setColor(self.foregroundRole(), theme_of(self).colour(self._ink))
+        self.setPalette(palette)
+
+    def _fit(self) -> None:
+        shown = self._whole
+        if self._elide:
+            shown = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, max(8, self.contentsRect().width()))
+        if shown != self.text():
+            super().setText(shown)
+        tip = self._tip or (self._whole if shown != self._whole else "")
+        if tooltip_text(tip) != self.toolTip():
+            self.setToolTip(tooltip_text(tip))
+
+    def minimumSizeHint(self) -> QSize:
+        """Elided text may shrink to a few letters."""
+        hint = super().minimumSizeHint()
+        return QSize(24, hint.height()) if self._elide else hint
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for the whole text."""
+        metrics = self.fontMetrics()
+        return QSize(min(4000, metrics.horizontalAdvance(self._whole) + 4), metrics.height() + 4)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Elide anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another theme: another colour."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._ink:
+            self._paint_ink()
+        elif event.type() == QEvent.Type.FontChange and self._whole:
+            self._fit()
+
+
+class Row(QAbstractButton):
+    """A state mark, words that wrap, and a short right-aligned figure. With a place it is a link: click, Enter or Space go there."""
+
+    went = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state, self._words, self._right, self._place = "", "", "", ""
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.setFont(font("body"))
+        self.clicked.connect(self._go)
+
+    def set_row(self, state: str, words: str, right: str = "", place: str = "") -> None:
+        """Show one row; `state` is a word of the theme's states or ""."""
+        new = (state, plain(words, _LIMIT), right, place)
+        if new == (self._state, self._words, self._right, self._place):
+            return
+        grows = (new[1], bool(right)) != (self._words, bool(self._right))
+        self._state, self._words, self._right, self._place = new
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if place else Qt.FocusPolicy.NoFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor if place else Qt.CursorShape.ArrowCursor)
+        self.setAccessibleName(", ".join(p for p in (state, words, right) if p))
+        self.setToolTip(tooltip_text(f"Go to {place}" if place else ""))
+        if grows:
+            self.updateGeometry()
+        self.update()
+
+    @property
+    def as_text(self) -> str:
+        """The row as one line of text."""
+        return "  ".join(p for p in (self._state, self._words, self._right) if p)
+
+    @property
+    def place(self) -> str:
+        """Where a click leads, "" for nowhere."""
+        return self._place
+
+    def _go(self) -> None:
+        if self._place:
+            self.went.emit(self._place)
+
+    def _right_width(self) -> int:
+        return QFontMetrics(font("muted")).horizontalAdvance("000 min") if self._right else 0
+
+    def _layout(self, width: int) -> QTextLayout:
+        option = QTextOption()
+        option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        layout = QTextLayout(self._words, self.font())
+        layout.setTextOption(option)
+        layout.beginLayout()
+        top = 0.0
+        while True:
+            line = layout.createLine()
+            if not line.isValid():
+                break
+            line.setLineWidth(max(20, width))
+            line.setPosition(QPointF(0, top))
+            top += line.height()
+        layout.endLayout()
+        return layout
+
+    def _text_width(self, width: int) -> int:
+        right = self._right_width()
+        return width - self._mark_width() - (right + _GAP if right else 0)
+
+    def _mark_width(self) -> int:
+        return 20 if self._state else 0
+
+    def hasHeightForWidth(self) -> bool:
+        """Words wrap."""
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        """Height of the wrapped words, with 4 px around."""
+        return int(self._layout(self._text_width(width)).boundingRect().height()) + 6
+
+    def sizeHint(self) -> QSize:
+        """As the narrowest card shows it; layouts ask for the height at the true width."""
+        return QSize(240, self.heightForWidth(240))
+
+    def minimumSizeHint(self) -> QSize:
+        """One line."""
+        return QSize(60, self.fontMetrics().height() + 6)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Mark, words, figure; a link is underlined under pointer or focus."""
+        theme = theme_of(self)
+        hot = bool(self._place) and (self.underMouse() or self.hasFocus())
+        with QPainter(self) as painter:
+            painter.setFont(self.font())
+            if self._state:
+                paint_state(painter, QRectF(0, 3, SIZE, self.fontMetrics().height()), self._state, theme)
+            painter.setPen(theme.accent if hot else theme.text)
+            layout = self._layout(self._text_width(self.width()))
+            layout.draw(painter, QPointF(self._mark_width(), 3))
+            if self._place:
+                self._underline(painter, layout, theme.accent if hot else theme.muted)
+            if self._right:
+                painter.setFont(font("muted"))
+                painter.setPen(theme.muted)
+                painter.drawText(
+                    self.rect().adjusted(0, 3, 0, 0), int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop), self._right
+                )
+            if self.hasFocus():
+                focus_ring(painter, self.rect(), theme)
+
+    def _underline(self, painter: QPainter, layout: QTextLayout, color: QColor) -> None:
+        painter.setPen(QPen(color, 1, Qt.PenStyle.DotLine))
+        for i in range(layout.lineCount()):
+            rect = layout.lineAt(i).naturalTextRect()
+            bottom = int(rect.bottom()) + 3
+            painter.drawLine(int(self._mark_width() + rect.left()), bottom, int(self._mark_width() + rect.right()), bottom)
+
+    def event(self, event: QEvent) -> bool:
+        """Repaint when the pointer comes or leaves."""
+        if event.type() in (QEvent.Type.Enter, QEvent.Type.Leave):
+            self.update()
+        return super().event(event)
+
+
+class RowList(QWidget):
+    """Rows below each other; widgets are kept and refilled, so that focus and pointer stay where they are."""
+
+    went = Signal(str)
+
+    def __init__(self, accessible_name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(accessible_name)
+        self._box = QVBoxLayout(self)
+        self._box.setContentsMargins(0, 0, 0, 0)
+        self._box.setSpacing(0)
+        self.rows: list[Row] = []
+
+    def set_rows(self, rows: list[tuple[str, str, str, str]]) -> None:
+        """(state, words, right, place) for each row."""
+        while len(self.rows) < len(rows):
+            row = Row(self)
+            row.went.connect(self.went)
+            self._box.addWidget(row)
+            self.rows.append(row)
+        for row, content in zip(self.rows, rows, strict=False):
+            row.set_row(*content)
+            row.show()
+        for row in self.rows[len(rows) :]:
+            row.hide()
+        self._count = len(rows)
+
+    @property
+    def as_text(self) -> str:
+        """All shown rows as lines of text."""
+        return "\n".join(r.as_text for r in self.rows if not r.isHidden())
+
+
+def focus_ring(painter: QPainter, rect: QRect, theme: Theme, colour: QColor | None = None) -> None:
+    """The 2 px ring that shows where the keyboard is."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(colour or theme.accent, 2))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawRoundedRect(QRectF(rect).adjusted(1, 1, -1, -1), 4, 4)
