@@ -148,7 +148,7 @@ def _nodes(fleet: Fleet) -> Condition:
     if not total:
         return Condition("unknown", "no nodes")
     if agree < total:
-        return Condition("mixed", f"{agree} of {total} agree")
+        return Condition("mixed", f"{agree} of {total} mixed")
     ill = sum(node.healthy is not True for node in fleet.nodes)
     if ill:
         return Condition("bad", f"{ill} of {total} not healthy")

@@ -16,7 +16,6 @@ from ui.views.activity import ActivityView
 from ui.views.notices import NoticesView
 
 # the offscreen platform has no window manager to give a least size to
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 LEFT = Qt.MouseButton.LeftButton
 
 

@@ -16,7 +16,6 @@ from tests.fakes.cockpit import FakeCockpit, Me
 from ui.views.approvals import ApprovalsView
 
 # the offscreen platform has no window manager to give a least size to
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 LEFT = Qt.MouseButton.LeftButton
 
 

@@ -19,7 +19,6 @@ from ui.widgets.chart_overlay import Mark
 from ui.widgets.trend import TrendLine
 
 # the offscreen platform says so of every window with a layout
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 NOW_S = NOW_US / 1e6
 CURVES = (CurveSpec("p50", "p50", "p50"), CurveSpec("p99", "p99", "p99"), CurveSpec("before", "before", "p99", dashed=True))
 

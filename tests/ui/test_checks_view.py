@@ -17,7 +17,6 @@ from ui import theme
 from ui.views.check_runs import duration_bars, past_s, runs_of, test_rows, whole_remaining
 from ui.views.checks import ChecksView
 
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 SERVICE = "order-gateway"
 CHECKS = Change(frozenset({"checks"}))
 

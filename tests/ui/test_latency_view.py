@@ -17,7 +17,6 @@ from ui import theme
 from ui.views.latency import LatencyView, verdict
 from ui.views.latency_feed import LatencyFeed
 
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 PLACE = "order-gateway@production"
 
 

@@ -22,7 +22,6 @@ from ui.views.centre import VIEWS
 from ui.views.help import SHORTCUTS, HelpDialog
 from ui.widgets.arming import Phase
 
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 LEFT = Qt.MouseButton.LeftButton
 Make = Callable[..., MainWindow]
 

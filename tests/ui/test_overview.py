@@ -17,7 +17,6 @@ from ui.views.overview import OverviewView
 from ui.views.overview_cells import Cells
 
 # the offscreen platform has no window manager to give a least size to
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 AT = place("order-gateway", "production")
 
 

@@ -20,7 +20,6 @@ from ui.widgets.arming import ARM_S, Phase
 from ui.widgets.rollback_card import RollbackCard
 
 # the offscreen platform has no window manager to give a least size to
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 LEFT = Qt.MouseButton.LeftButton
 PLACE = ("order-gateway", "production")
 

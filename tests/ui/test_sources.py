@@ -15,7 +15,6 @@ from tests.fakes.cockpit import FakeCockpit, FakeProbe
 from ui.views.sources import SourcesView, health_words
 
 # the offscreen platform has no window manager to give a least size to
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 LEFT = Qt.MouseButton.LeftButton
 
 

@@ -18,7 +18,6 @@ from tests.fakes.cockpit import FakeCockpit
 from ui.views.versions import VersionsView, commit_words
 
 # the offscreen platform has no window manager to give a least size to
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 LEFT = Qt.MouseButton.LeftButton
 
 

@@ -164,3 +164,9 @@ def tooltip_text(text: str, limit: int = 2000) -> str:
         return ""
     escaped = plain_lines(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"<qt>{escaped.replace(chr(10), '<br>')}</qt>"
+
+
+def health_words(sources: list[Any], now_us: int) -> str:
+    """Such as "11 ok, 1 stale"."""
+    states = [s.state(now_us) for s in sources]
+    return ", ".join(f"{states.count(w)} {w}" for w in ("ok", "stale", "failed", "stopped", "pending") if w in states)

@@ -12,7 +12,6 @@ from cockpit.services.store import Change
 from ui.models.text import clock_text, plain, time_tooltip, tooltip_text
 from ui.theme import Theme, theme_of
 from ui.views.base import button
-from ui.views.sources import health_words
 from ui.widgets.panel import StateLabel
 from ui.widgets.shapes import paint_state
 from ui.widgets.texts import Text

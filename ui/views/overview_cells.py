@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from cockpit.domain.facts import Fact, place
-from cockpit.domain.release import Fleet
+from cockpit.domain.facts import place
 from cockpit.services import status
-from cockpit.services.store import AppState, LatencyStatus
+from cockpit.services.store import AppState
 from ui.models.text import age_text, ms_text, plain, plural
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
 
 TREND_US = 10 * 60 * 1_000_000
+LOUD = ("mixed", "bad")
 
 
 class Cell(Struct, frozen=True):
@@ -60,16 +60,15 @@ class Cells:
         at = place(service, environment)
         fleet, latency = state.fleets.get(at), state.latency.get(at)
         live = status.live_name(state, service, environment)
-        word, words, loud = _judge(fleet, latency, now_us)
-        stale = fleet is not None and fleet.stale(now_us)
+        seen = status.condition(state, service, environment, now_us)
         return Cell(
             service=service,
             environment=environment,
             version=plain(live or "") or ("none" if live == "" else "not known"),
-            state="stale" if stale else word,
-            words=words,
-            loud=loud and not stale,
-            stale=stale,
+            state=seen.word,
+            words=plain(seen.words.removeprefix("stale: ")),
+            loud=seen.word in LOUD,
+            stale=seen.word == "stale",
             age=age_text(fleet.age_s(now_us)) if fleet else "",
             as_of_us=fleet.at_us if fleet else 0,
             pending=self._pending(state, service, environment, live),
@@ -91,24 +90,3 @@ class Cells:
     def _trend(self, at: str, now_us: int) -> tuple[float, ...]:
         columns = self._cockpit.latency.columns(f"{at}/*/*", now_us - TREND_US, now_us)
         return tuple(columns.p99_ms)
-
-
-def _judge(fleet: Fact[Fleet] | None, latency: Fact[LatencyStatus] | None, now_us: int) -> tuple[str, str, bool]:
-    """(state's word, words, loud) of a place, the worst first."""
-    if fleet is None:
-        return "unknown", "nodes not known", False
-    agree, total = fleet.value.agreement
-    active = fleet.value.active
-    if active is not None and not active.state.final:
-        done = sum(step.state == "done" for step in active.steps)
-        return "running", f"{done}/{total} to {plain(active.version)}", False
-    if not total:
-        return "unknown", "no nodes", False
-    if agree < total:
-        return "mixed", f"{agree} of {total} mixed", True
-    ill = sum(node.healthy is not True for node in fleet.value.nodes)
-    if ill:
-        return "bad", f"{ill} of {total} not healthy", True
-    if latency is not None and not latency.stale(now_us) and latency.value.outside:
-        return "warning", f"{agree}/{total}, p99 high", False
-    return "ok", f"{agree}/{total} ok", False

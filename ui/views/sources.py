@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 from ui.models.columns import source_columns
 from ui.models.table import Column
-from ui.models.text import plain
+from ui.models.text import health_words, plain
 from ui.views.base import View, bar, button
 from ui.widgets.table_view import TableView
 from ui.widgets.texts import RowList, Text
@@ -96,12 +96,6 @@ def _probe_words(outcome: Outcome[Any]) -> tuple[str, str]:
     if probe.missing:
         return "warning", f"{words}; missing: {', '.join(plain(m) for m in probe.missing)}"
     return "ok", words
-
-
-def health_words(sources: list[Any], now_us: int) -> str:
-    """Such as "11 ok, 1 stale"."""
-    states = [s.state(now_us) for s in sources]
-    return ", ".join(f"{states.count(w)} {w}" for w in ("ok", "stale", "failed", "stopped", "pending") if w in states)
 
 
 def _columns(clock_us: Callable[[], int]) -> tuple[Column, ...]:
