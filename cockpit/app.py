@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -34,11 +35,13 @@ from cockpit.storage.owner import process_owner
 from cockpit.storage.secrets import Secrets
 from cockpit.storage.settings import Settings, load_lenient
 
+if TYPE_CHECKING:
+    from cockpit.reading import Reader
+
 log = logging.getLogger("cockpit")
 
 SNAPSHOT = "state"
 SNAPSHOT_S = 10.0
-KEEP_S = 40 * 86_400.0  # samples older than this are dropped; the journal never is
 
 
 class Playground(Protocol):
@@ -106,6 +109,8 @@ class Cockpit:
         self.rules = status.Rules()
         self.playground: PlaygroundControl | None = None
         self.ready = False
+        self.apart = False  # whether polling lives in a process of its own; a command is over before that pays
+        self._reader: Reader | None = None
         self._database = database
         self._lock: DataLock | None = None
         self._ends: list[Callable[[], None]] = []
@@ -143,9 +148,13 @@ class Cockpit:
 
     def connect(self) -> None:
         """Make the connectors in the background, then poll them."""
-        from cockpit.connecting import make_connections
+        from cockpit.connecting import make_connections, token
 
-        work = partial(make_connections, self.settings, self.store.state.services, self.secrets)
+        if self.apart and self._reader is None:
+            from cockpit.reading import Reader
+
+            self._reader = Reader(lambda source_id: token(self.settings, self.secrets, source_id))
+        work = partial(make_connections, self.settings, self.store.state.services, self.secrets, self._reader)
         self.runner.submit("connect", work, self._connected)
 
     def _connected(self, outcome: Outcome[tuple[tuple[Connected, ...], tuple[CockpitError, ...]]]) -> None:
@@ -261,6 +270,9 @@ class Cockpit:
             end()
         if self.execution is not None:
             self.execution.close()
+        if self._reader is not None:
+            # before the runner, which waits for what is under way: a system that does not answer must not hold the window open
+            self._reader.close()
         self.runner.close()
         for connected in self.connections.all:
             connected.connector.close_all()
@@ -326,6 +338,8 @@ def build(
         problems.append(error)
         reason = reason or f"This window only reads: {error.message}"
     cockpit = Cockpit(paths, main_thread, database, reason, clock_us)
+    # a program frozen into one file has no interpreter to start
+    cockpit.apart = owner and not getattr(sys, "frozen", False)
     cockpit.wire(pace or Pace(), Secrets(os.environ), lock)
     _load(cockpit, problems, database.notes if database else ())
     return cockpit

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from cockpit.connectors.registry import create, spec
 from cockpit.domain.errors import CockpitError
 from cockpit.domain.release import Service
+from cockpit.reading import Reader
 from cockpit.services.connections import Connected
 from cockpit.storage.secrets import Secrets
 from cockpit.storage.settings import ConnectionSettings, Settings
@@ -47,45 +50,63 @@ class PerThread:
 
 
 def make_connections(
-    settings: Settings, services: tuple[Service, ...], secrets: Secrets
+    settings: Settings, services: tuple[Service, ...], secrets: Secrets, reader: Reader | None = None
 ) -> tuple[tuple[Connected, ...], tuple[CockpitError, ...]]:
-    """(what can be asked, what is wrong with the rest). Blocks: it loads libraries. Nothing is contacted yet."""
+    """(what can be asked, what is wrong with the rest). Blocks: it loads libraries. Nothing is contacted yet.
+
+    With a reader, what is polled is asked from its process.
+    """
     made: list[Connected] = []
     problems: list[CockpitError] = []
-    repositories: dict[str, list[str]] = {}
-    for service in services:
-        if service.repository:
-            repositories.setdefault(service.repository, []).append(service.name)
-    for path, names in repositories.items():
-        folder = Path(path).name or "repository"
-        taken = any(c.id == f"git:{folder}" for c in made)
-        source_id = f"git:{path}" if taken else f"git:{folder}"
-        _add(made, problems, source_id, f"git {folder}", "git", tuple(names), partial(create, "git", {"path": path}, _no_secret))
-    everything = tuple(s.name for s in services)
-    for source_id, connection in settings.connections.items():
-        make = partial(create, connection.kind, _options(connection), partial(secrets.get, source_id, connection.token_env))
-        _add(made, problems, source_id, source_id, connection.kind, connection.services or everything, make)
+    for wanted in (*_repositories(services), *_systems(settings, services, secrets)):
+        try:
+            ports = spec(wanted.kind).ports
+            connector = PerThread(partial(create, wanted.kind, wanted.options, wanted.secret))
+            # made once here, so that a wrong option is said at the start and not at the first poll
+            connector._mine()
+        except CockpitError as error:
+            problems.append(CockpitError(f"Connection {wanted.id}: {error.message}", hint=error.hint, title=error.title))
+            continue
+        reads = reader.add(wanted.id, wanted.kind, wanted.options) if reader is not None else None
+        made.append(Connected(wanted.id, wanted.title, wanted.kind, ports, wanted.services, connector, reads))
     return tuple(made), tuple(problems)
 
 
-def _add(
-    made: list[Connected],
-    problems: list[CockpitError],
-    source_id: str,
-    title: str,
-    kind: str,
-    services: tuple[str, ...],
-    make: Callable[[], Any],
-) -> None:
-    try:
-        ports = spec(kind).ports
-        connector = PerThread(make)
-        # made once here, so that a wrong option is said at the start and not at the first poll
-        connector._mine()
-    except CockpitError as error:
-        problems.append(CockpitError(f"Connection {source_id}: {error.message}", hint=error.hint, title=error.title))
-        return
-    made.append(Connected(source_id, title, kind, ports, services, connector))
+class Wanted(Struct, frozen=True):
+    """A connection to make."""
+
+    id: str
+    title: str
+    kind: str
+    services: tuple[str, ...]
+    options: dict[str, str]
+    secret: Callable[[], str]
+
+
+def _repositories(services: tuple[Service, ...]) -> Iterator[Wanted]:
+    by_path: dict[str, list[str]] = {}
+    for service in services:
+        if service.repository:
+            by_path.setdefault(service.repository, []).append(service.name)
+    taken: set[str] = set()
+    for path, names in by_path.items():
+        folder = Path(path).name or "repository"
+        source_id = f"git:{path}" if folder in taken else f"git:{folder}"
+        taken.add(folder)
+        yield Wanted(source_id, f"git {folder}", "git", tuple(names), {"path": path}, _no_secret)
+
+
+def _systems(settings: Settings, services: tuple[Service, ...], secrets: Secrets) -> Iterator[Wanted]:
+    everything = tuple(s.name for s in services)
+    for source_id, connection in settings.connections.items():
+        secret = partial(secrets.get, source_id, connection.token_env)
+        yield Wanted(source_id, source_id, connection.kind, connection.services or everything, _options(connection), secret)
+
+
+def token(settings: Settings, secrets: Secrets, source_id: str) -> str:
+    """The token of a connection, "" where there is none. May block while a keyring asks."""
+    connection = settings.connections.get(source_id)
+    return secrets.get(source_id, connection.token_env) if connection is not None else ""
 
 
 def _options(connection: ConnectionSettings) -> dict[str, str]:

@@ -108,7 +108,8 @@ class HttpClient:
         self._base = base_url.rstrip("/")
         self._origin = (parts.scheme, parts.netloc.lower())
         self.name = name or parts.netloc
-        self._token, self._known_token = token, ""
+        self._token = token
+        self._known_token: str | None = None  # None: to be asked for; "": there is none
         self._limits = limits or Limits()
         self._verify: bool | str = ca_file or True
         self._pace = pace or Pace()
@@ -334,7 +335,7 @@ class HttpClient:
     def _authorization(self) -> dict[str, str]:
         if self._token is None:
             return {}
-        if not self._known_token:
+        if self._known_token is None:
             try:
                 self._known_token = self._token()
             except ConnectorError:
@@ -344,7 +345,7 @@ class HttpClient:
         return {"Authorization": f"Bearer {header_value(self._known_token, 'the token')}"} if self._known_token else {}
 
     def _clean(self, text: str) -> str:
-        return without_secrets(plain(text, ERROR_CHARS), (self._known_token,))
+        return without_secrets(plain(text, ERROR_CHARS), (self._known_token or "",))
 
     def _no_answer(self, broken: _Broken) -> NoReturn:
         if broken.answered and not broken.timeout:
@@ -362,7 +363,7 @@ class HttpClient:
     def _refusal(self, answer: Answer) -> ConnectorError:
         error = refusal(answer, self.name, self._clean, self._pace.now())
         if isinstance(error, AuthFailed):
-            self._known_token = ""
+            self._known_token = None
             self._cache.clear()
         elif isinstance(error, RateLimited):
             self._silent_until = self._pace.monotonic() + error.retry_after_s

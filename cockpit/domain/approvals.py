@@ -7,7 +7,7 @@ from msgspec import Struct
 from cockpit.domain.release import Version
 
 
-class Approval(Struct, frozen=True):
+class Approval(Struct, frozen=True, gc=False):
     """One person's word on exactly one commit and digest, for one environment. `who` is an e-mail address in lower case."""
 
     service: str
@@ -22,7 +22,7 @@ class Approval(Struct, frozen=True):
     at_us: int
 
 
-class Counted(Struct, frozen=True):
+class Counted(Struct, frozen=True, gc=False):
     """An approval and whether it counts; `why_not` says the reason when it does not."""
 
     approval: Approval
@@ -30,7 +30,7 @@ class Counted(Struct, frozen=True):
     why_not: str = ""
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """The state of approval: how many are needed, which count, and what is still missing in words."""
 
     required: int

@@ -22,7 +22,7 @@ class CheckState(StrEnum):
         return self not in (CheckState.PENDING, CheckState.RUNNING)
 
 
-class TestResult(Struct, frozen=True):
+class TestResult(Struct, frozen=True, gc=False):
     """One test: outcome is passed, failed, error, skipped or running; `message` is the test's own words (untrusted)."""
 
     name: str
@@ -31,7 +31,7 @@ class TestResult(Struct, frozen=True):
     message: str = ""
 
 
-class Suite(Struct, frozen=True):
+class Suite(Struct, frozen=True, gc=False):
     """One suite of a run. `total` is 0 until the tests are collected."""
 
     name: str
@@ -56,7 +56,7 @@ class Suite(Struct, frozen=True):
         return (self.finished_at_us - self.started_at_us) / 1e6
 
 
-class CheckRun(Struct, frozen=True):
+class CheckRun(Struct, frozen=True, gc=False):
     """One run of all suites for one version of a service."""
 
     id: str
@@ -75,7 +75,7 @@ class CheckRun(Struct, frozen=True):
         return tuple((s.name, t) for s in self.suites for t in s.tests if t.outcome in ("failed", "error"))
 
 
-class Summary(Struct, frozen=True):
+class Summary(Struct, frozen=True, gc=False):
     """The one answer for a version: its state, which required suites are missing or bad, and in words why."""
 
     state: CheckState

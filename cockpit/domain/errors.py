@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class CockpitError(Exception):
     """Base of all errors that are shown: `title` (a few words), `message` (what happened), `hint` (the way out)."""
@@ -17,6 +19,17 @@ class CockpitError(Exception):
 
     def __str__(self) -> str:
         return f"{self.title}: {self.message}" + (f" {self.hint}" if self.hint else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross from the reading process whole; what only a keyword sets would be lost otherwise."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[CockpitError], arguments: tuple[Any, ...], content: dict[str, Any]) -> CockpitError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(content)
+    return error
 
 
 class ConfigError(CockpitError):

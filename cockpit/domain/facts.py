@@ -9,7 +9,7 @@ from msgspec import Struct
 T = TypeVar("T")
 
 
-class Fact(Struct, Generic[T], frozen=True):
+class Fact(Struct, Generic[T], frozen=True, gc=False):
     """What `source` said at `at_us`; older than `deadline_s` it is stale and arms nothing."""
 
     value: T

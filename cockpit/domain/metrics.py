@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
-class Histogram(Struct, frozen=True):
+class Histogram(Struct, frozen=True, gc=False):
     """A cumulative histogram at one moment: upper bounds in seconds (last one inf) and counts up to each; errors and sum beside it."""
 
     bounds_s: tuple[float, ...]
@@ -21,7 +21,7 @@ class Histogram(Struct, frozen=True):
         return self.counts[-1] if self.counts else 0.0
 
 
-class Reading(Struct, frozen=True):
+class Reading(Struct, frozen=True, gc=False):
     """One scrape of one node: a cumulative histogram for each operation. A restarted process starts again at zero."""
 
     node: str
@@ -31,7 +31,7 @@ class Reading(Struct, frozen=True):
     operations: dict[str, Histogram]
 
 
-class LatencyPoint(Struct, frozen=True):
+class LatencyPoint(Struct, frozen=True, gc=False):
     """What was seen between two scrapes; None where too little was seen to say."""
 
     at_us: int
@@ -44,7 +44,7 @@ class LatencyPoint(Struct, frozen=True):
     count: float
 
 
-class Band(Struct, frozen=True):
+class Band(Struct, frozen=True, gc=False):
     """The range a quantile kept in the baseline's time: `low_ms` to `high_ms` from `points` points of `version`."""
 
     low_ms: float

@@ -9,14 +9,14 @@ from cockpit.domain.checks import CheckState, Summary
 from cockpit.domain.release import Environment, Version
 
 
-class Reason(Struct, frozen=True):
+class Reason(Struct, frozen=True, gc=False):
     """Why not: the place to look (versions, checks, approvals, sources, activity), and the words."""
 
     place: str
     text: str
 
 
-class Readiness(Struct, frozen=True):
+class Readiness(Struct, frozen=True, gc=False):
     """`ok` only without any reason against it."""
 
     reasons: tuple[Reason, ...] = ()

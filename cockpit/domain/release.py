@@ -10,7 +10,7 @@ from itertools import chain, islice
 from msgspec import Struct
 
 
-class Service(Struct, frozen=True):
+class Service(Struct, frozen=True, gc=False):
     """A thing deployed on its own. `tag_pattern` maps tags to versions: one `{version}` placeholder, "" = recognise any scheme."""
 
     name: str
@@ -20,7 +20,7 @@ class Service(Struct, frozen=True):
     live_version: str = ""
 
 
-class Environment(Struct, frozen=True):
+class Environment(Struct, frozen=True, gc=False):
     """A place where services run. `rank` orders them along the way to production."""
 
     name: str
@@ -30,7 +30,7 @@ class Environment(Struct, frozen=True):
     after: str = ""
 
 
-class Version(Struct, frozen=True):
+class Version(Struct, frozen=True, gc=False):
     """A released version: `name` without service and prefix, the tag, the peeled commit, and the artifact's digest once known."""
 
     service: str
@@ -41,7 +41,7 @@ class Version(Struct, frozen=True):
     digest: str = ""
 
 
-class Commit(Struct, frozen=True):
+class Commit(Struct, frozen=True, gc=False):
     """One commit; all text is untrusted and shown as plain text. Reviewers and co-authors come from trailers."""
 
     id: str
@@ -54,7 +54,7 @@ class Commit(Struct, frozen=True):
     files: tuple[str, ...] = ()
 
 
-class Changes(Struct, frozen=True):
+class Changes(Struct, frozen=True, gc=False):
     """What lies between two versions: commits that come in, commits that leave (on the base only), newest first.
 
     `total_in` and `total_out` count all, even where the lists are cut.
@@ -81,7 +81,7 @@ class Changes(Struct, frozen=True):
         return tuple(sorted({path for c in self.commits for path in c.files}))
 
 
-class Node(Struct, frozen=True):
+class Node(Struct, frozen=True, gc=False):
     """One running instance and what it says about itself."""
 
     name: str
@@ -108,7 +108,7 @@ class DeployState(StrEnum):
         return self not in (DeployState.QUEUED, DeployState.RUNNING)
 
 
-class NodeStep(Struct, frozen=True):
+class NodeStep(Struct, frozen=True, gc=False):
     """A node's part in a deployment: pending, stopping, starting, checking, done or failed."""
 
     node: str
@@ -117,7 +117,7 @@ class NodeStep(Struct, frozen=True):
     message: str = ""
 
 
-class Deployment(Struct, frozen=True):
+class Deployment(Struct, frozen=True, gc=False):
     """One deployment as the deployment system records it. `kind` is deploy or rollback; `key` the idempotency key."""
 
     id: str
@@ -144,7 +144,7 @@ class Deployment(Struct, frozen=True):
         return (self.finished_at_us - self.started_at_us) / 1e6
 
 
-class Artifact(Struct, frozen=True):
+class Artifact(Struct, frozen=True, gc=False):
     """A built version that can be deployed, named by its content digest."""
 
     service: str
@@ -154,7 +154,7 @@ class Artifact(Struct, frozen=True):
     built_at_us: int = 0
 
 
-class Fleet(Struct, frozen=True):
+class Fleet(Struct, frozen=True, gc=False):
     """All nodes of one service in one environment, and the deployment under way there, if any."""
 
     service: str
@@ -224,7 +224,7 @@ def address_of(person: str) -> str:
     return (found.group(1) if found else person).strip().lower()
 
 
-class ParsedTag(Struct, frozen=True):
+class ParsedTag(Struct, frozen=True, gc=False):
     """A tag split into the service's prefix (may be empty) and the version's name."""
 
     prefix: str

@@ -21,7 +21,7 @@ class LineState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """One preflight line, the time its fact was seen (0: never), and where to look."""
 
     state: LineState
@@ -30,7 +30,7 @@ class Line(Struct, frozen=True):
     place: str = ""
 
 
-class RolloutPlan(Struct, frozen=True):
+class RolloutPlan(Struct, frozen=True, gc=False):
     """All that a person must know before the click, and all that the click needs."""
 
     kind: str
@@ -51,7 +51,7 @@ class RolloutPlan(Struct, frozen=True):
         return (self.kind, self.service, self.environment, self.from_digest, self.target.digest, self.target.commit, self.nodes, lines)
 
 
-class Refusal(Struct, frozen=True):
+class Refusal(Struct, frozen=True, gc=False):
     """Why there is no plan, each reason with its place; the preflight as far as it could be asked."""
 
     kind: str
@@ -63,7 +63,7 @@ class Refusal(Struct, frozen=True):
     preflight: tuple[Line, ...] = ()
 
 
-class Facts(Struct, frozen=True):
+class Facts(Struct, frozen=True, gc=False):
     """Everything a plan is made from; None where nothing is known."""
 
     now_us: int
@@ -108,7 +108,7 @@ TRANSITIONS: dict[ActionState, frozenset[ActionState]] = {
 }
 
 
-class Action(Struct, frozen=True):
+class Action(Struct, frozen=True, gc=False):
     """A write action as the cockpit knows it. `key` is the idempotency key and the journal's handle."""
 
     key: str

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Connected(Struct, frozen=True):
-    """One connection: its id in the settings, its kind, the ports it serves, the services it is for, and the connector itself."""
+    """One connection: its id in the settings, its kind, the ports it serves, the services it is for, and the connector itself.
+
+    `reads`: the same connector in a process of its own, for what is polled; None where there is none.
+    """
 
     id: str
     title: str
@@ -19,6 +22,12 @@ class Connected(Struct, frozen=True):
     ports: tuple[str, ...]
     services: tuple[str, ...]
     connector: Any
+    reads: Any = None
+
+    @property
+    def polled(self) -> Any:
+        """What the pollers ask."""
+        return self.connector if self.reads is None else self.reads
 
 
 class Connections:

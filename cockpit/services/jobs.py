@@ -95,7 +95,7 @@ class SourceJob(StateJob):
         return lambda: self._read(services, pairs)
 
     def _read(self, services: list[Any], pairs: list[tuple[str, str, str]]) -> Partial:
-        source: SourceControl = self._connected.connector
+        source: SourceControl = self._connected.polled
         fingerprint = source.fingerprint()
         questions: list[tuple[str, str, Callable[[], Any]]] = []
         if fingerprint != self._fingerprint:
@@ -148,7 +148,7 @@ class CiJob(StateJob):
 
     def prepare(self) -> Callable[[], Partial]:
         """One question a service."""
-        ci: CiSystem = self._connected.connector
+        ci: CiSystem = self._connected.polled
         names = self._connected.services
         return lambda: collect([("checks", name, partial(ci.runs, name)) for name in names])
 
@@ -164,7 +164,7 @@ class DeploymentJob(StateJob):
 
     def prepare(self) -> Callable[[], Partial]:
         """Fleet and history of each place, artifacts of each service."""
-        api: DeploymentApi = self._connected.connector
+        api: DeploymentApi = self._connected.polled
         names, environments = self._connected.services, [e.name for e in self._state.environments]
         questions: list[tuple[str, str, Callable[[], Any]]] = []
         for s in names:
@@ -193,7 +193,7 @@ class MetricsJob:
 
     def prepare(self) -> Callable[[], list[tuple[str, LatencyPoint]]]:
         """Read the nodes that the deployment system names."""
-        metrics: MetricsApi = self._connected.connector
+        metrics: MetricsApi = self._connected.polled
         fleets: list[Fleet] = [f.value for f in self._store.state.fleets.values() if f.value.service in self._connected.services]
         nodes = tuple(n for fleet in fleets for n in fleet.nodes if n.url)
         digest = self._book.digest

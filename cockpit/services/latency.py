@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WINDOW_S = 5.0  # one point looks at this many seconds: enough requests for a p99 at a few dozen requests a second
 KEPT = 3_600  # points in memory a series: two hours at one each two seconds; older ones are in history
 FLUSH_S = 10.0
+KEEP_S = 40 * 86_400.0  # points older than this are dropped from history; the journal never is
 
 
 class SampleStore(Protocol):
@@ -29,6 +30,8 @@ class SampleStore(Protocol):
     def add(self, points: Sequence[tuple[str, LatencyPoint]]) -> None: ...
 
     def compact(self, now_us: int) -> object: ...
+
+    def prune(self, older_than_us: int) -> object: ...
 
     def read(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> tuple[LatencyPoint, ...]: ...
 
@@ -168,6 +171,7 @@ class LatencyBook:
             history.add(points)
             if due:
                 history.compact(now)
+                history.prune(now - int(KEEP_S * 1e6))
 
         def saved(outcome: Outcome[None]) -> None:
             # kept for the next attempt, up to a bound: a full disk must not fill the memory too

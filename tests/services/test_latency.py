@@ -80,6 +80,9 @@ class Kept:
     def compact(self, now_us: int) -> None:
         assert now_us > 0
 
+    def prune(self, older_than_us: int) -> None:
+        self.points = [(name, p) for name, p in self.points if p.at_us >= older_than_us]
+
     def read(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> tuple[LatencyPoint, ...]:
         return tuple(p for name, p in self.points if name == series and start_us <= p.at_us <= end_us)
 
