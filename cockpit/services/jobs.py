@@ -119,14 +119,14 @@ class SourceJob(StateJob):
 
     def _pairs(self, service: str) -> list[tuple[str, str, str]]:
         state = self._state
-        named: list[tuple[str, str]] = []
+        # what a person looks at first, then what they may look at next
+        named: list[tuple[str, str]] = [(base, head) for s, base, head in self._wanted if s == service]
         for environment in state.environments:
             live = status.live_name(state, service, environment.name)
             if live is None:
                 continue
             named += [(live, v.name) for v in status.pending_versions(state, service, environment.name)[:AHEAD]]
             named += self._way_back(service, environment.name, live)
-        named += [(base, head) for s, base, head in self._wanted if s == service]
         pairs = []
         for base, head in dict.fromkeys(named):
             pair = (service, status.commit_of(state, service, base), status.commit_of(state, service, head))
