@@ -19,10 +19,12 @@ from typing import Any
 from cockpit.connectors.git_parse import (
     LOG_FORMAT,
     MAX_NAME,
+    PEOPLE_FORMAT,
     TAG_FORMAT,
     Tag,
     parse_log,
     parse_peeled,
+    parse_people,
     parse_tags,
     services_of,
     versions_of,
@@ -54,10 +56,8 @@ _ENVIRONMENT = {
     "HOME": "/nonexistent",
     "XDG_CONFIG_HOME": "/nonexistent",
 }
-_LOG = (
-    *("log", "-z", "--name-only", "--no-renames", "--no-relative", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes"),
-    *("--no-mailmap", "--no-show-signature", "--encoding=UTF-8", f"--format={LOG_FORMAT}"),
-)
+_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", "--no-mailmap", "--no-show-signature", "--encoding=UTF-8")
+_LOG = ("log", "-z", "--name-only", "--no-renames", "--no-relative", *_PLAIN, f"--format={LOG_FORMAT}")
 _STEERS_GIT = re.compile(
     r"GIT_(DIR|COMMON_DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|NAMESPACE|GRAFT_FILE|SHALLOW_FILE|PREFIX"
     r"|REPLACE_REF_BASE|EXTERNAL_DIFF|DIFF_OPTS|ATTR_SOURCE|CONFIG|CONFIG_(COUNT|PARAMETERS|SYSTEM|(KEY|VALUE)_\d+)|.*_PATHSPECS|TRACE.*)"
@@ -155,7 +155,11 @@ class GitLocal:
             if base:
                 incoming = tuple(c for _, c in self._log(f"{base}..{head}", path, limit))
                 leaving = tuple(c for _, c in self._log(f"{head}..{base}", path, limit)) if total_out else ()
-        return Changes(names[0], names[1], incoming[:limit], leaving[:limit], total_in, total_out)
+        people = self._people(f"{base}..{head}" if base else head, path) if total_in > limit else ()
+        return Changes(names[0], names[1], incoming[:limit], leaving[:limit], total_in, total_out, people)
+
+    def _people(self, revs: str, path: list[str]) -> tuple[str, ...]:
+        return parse_people(self._git("log", *_PLAIN, f"--format={PEOPLE_FORMAT}", "--end-of-options", revs, "--", *path))
 
     def _log(self, revs: str, path: list[str], limit: int) -> tuple[tuple[str, Commit], ...]:
         return parse_log(self._git(*_LOG, "--left-right", f"--max-count={limit}", "--end-of-options", revs, "--", *path))

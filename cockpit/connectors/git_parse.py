@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from cockpit.connectors.text import plain
 from cockpit.domain.errors import BadPayload
-from cockpit.domain.release import Commit, ParsedTag, Service, Version, in_order, parse_tag
+from cockpit.domain.release import Commit, ParsedTag, Service, Version, address_of, in_order, parse_tag
 
 # A record's fields, NUL between them. `*` peels one level only, so a tag of a tag needs a second question.
 TAG_FORMAT = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)%00%(creatordate:unix)"
@@ -17,6 +17,7 @@ _REFS_TAGS = len("refs/tags/")
 _REVIEWERS = "%(trailers:key=Reviewed-by,key=Acked-by,valueonly,unfold,separator=%x1e)"
 _CO_AUTHORS = "%(trailers:key=Co-authored-by,valueonly,unfold,separator=%x1e)"
 LOG_FORMAT = f"tformat:%x00%m%x00%H%x00%ct%x00%an%x00%ae%x00%s%x00{_REVIEWERS}%x00{_CO_AUTHORS}"
+PEOPLE_FORMAT = f"tformat:%ae%x1e{_CO_AUTHORS}%x00"
 _LOG_FIELDS = 8
 MAX_NAME = 1000
 _LAST_US = 253_402_300_799_999_999  # git keeps dates beyond the year 9999; no calendar can show them
@@ -77,6 +78,12 @@ def parse_log(output: bytes) -> tuple[tuple[str, Commit], ...]:
             at += 1
         commits.append((fields[0], _commit(fields, tokens[files_from:at])))
     return tuple(commits)
+
+
+def parse_people(output: bytes) -> tuple[str, ...]:
+    """E-mail addresses of all authors and co-authors, each once, sorted."""
+    found = {part.strip() for record in output.decode("utf-8", "replace").split("\0") for part in record.split("\x1e")}
+    return tuple(sorted({address_of(plain(person)) for person in found if person}))
 
 
 def _commit(fields: list[str], files: list[str]) -> Commit:

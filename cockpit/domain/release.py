@@ -57,7 +57,7 @@ class Commit(Struct, frozen=True, gc=False):
 class Changes(Struct, frozen=True, gc=False):
     """What lies between two versions: commits that come in, commits that leave (on the base only), newest first.
 
-    `total_in` and `total_out` count all, even where the lists are cut.
+    `total_in` and `total_out` count all, even where the lists are cut; `people` then names the authors and co-authors of all that come in.
     """
 
     base: str
@@ -66,10 +66,13 @@ class Changes(Struct, frozen=True, gc=False):
     missing: tuple[Commit, ...] = ()
     total_in: int = 0
     total_out: int = 0
+    people: tuple[str, ...] = ()
 
     @property
-    def authors(self) -> frozenset[str]:
-        """E-mail addresses (lower case) of authors and co-authors of the commits that come in."""
+    def authors(self) -> frozenset[str] | None:
+        """E-mail addresses (lower case) of authors and co-authors of the commits that come in; None where not all of them are known."""
+        if len(self.commits) < self.total_in:
+            return frozenset(self.people) or None
         people = {c.email.lower() for c in self.commits if c.email}
         for c in self.commits:
             people.update(address_of(person) for person in c.co_authors)

@@ -12,12 +12,9 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from cockpit.services.clock import now_us as now_us
+
 T = TypeVar("T")
-
-
-def now_us() -> int:
-    """Wall clock, UTC, microseconds. Passed as a callable wherever time matters, so that tests can move it."""
-    return time.time_ns() // 1000
 
 
 class MainThread(Protocol):

@@ -472,6 +472,16 @@ def test_people(repo: Repo) -> None:
     assert commit.at_us == (1_700_000_000 + 60) * 1_000_000
 
 
+def test_authors_are_known_even_where_the_list_is_cut(repo: Repo) -> None:
+    repo.commit("first\n\nCo-authored-by: Bo <Bo@playground.invalid>")
+    for number in range(4):
+        repo.commit(f"change {number}")
+    found = GitLocal(repo.path).changes(SERVICE, "", "main", 2)
+    assert (len(found.commits), found.total_in) == (2, 5)
+    assert found.authors == {"ada@playground.invalid", "bo@playground.invalid"}
+    assert GitLocal(repo.path).changes(SERVICE, "", "main", 5).people == ()
+
+
 def test_names_of_commits(repo: Repo) -> None:
     first = repo.commit("one")
     repo.commit("two")

@@ -239,6 +239,8 @@ def test_people_are_known_by_their_address() -> None:
         (Commit("3", "Cy", "cy@playground.invalid", 0, "s"),),
     )
     assert changes.authors == {"ada@playground.invalid", "bo@playground.invalid"}
+    assert Changes("a", "b", total_in=3).authors is None, "what was not read has authors that nobody knows"
+    assert Changes("a", "b", total_in=3, people=("eve@playground.invalid",)).authors == {"eve@playground.invalid"}
     assert changes.files == ("a", "b")
 
 
