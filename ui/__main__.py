@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import gc
 import os
 import sys
@@ -77,23 +76,30 @@ def _window(options: _Options) -> int:
     # before Qt, whose hook reads the source of each module that is imported after it
     from cockpit.app import build
     from cockpit.paths import find_paths
+    from ui.qt_import import import_qt
 
-    _import_qt()
+    import_qt()
+    from PySide6.QtCore import QSettings
     from PySide6.QtWidgets import QApplication
 
     from ui import crash, theme
     from ui.bridge import QtMainThread
 
     running = QApplication.instance()
-    app = running if isinstance(running, QApplication) else QApplication(["release-cockpit"])
+    app = running if isinstance(running, QApplication) else QApplication(["release-cockpit", "-style", "fusion"])
+    if running is None:
+        app.setProperty(theme.STYLE, "fusion")
     app.setApplicationName("release-cockpit")
     app.setApplicationDisplayName("Release Cockpit")
     paths, main_thread = find_paths(options.data_dir), QtMainThread()
-    cockpit = build(paths, main_thread, read_only=options.read_only)
+    cockpit = build(paths, main_thread, read_only=options.read_only, whole=False)
     restore = crash.install(cockpit.notices, main_thread.post)
-    theme.apply(app, options.theme or cockpit.settings.window.theme)
+    settings = QSettings(str(paths.data / "window.ini"), QSettings.Format.IniFormat)
+    if options.selection:
+        settings.setValue("selection", options.selection)
+    theme.apply(app, options.theme or str(settings.value("theme", "")) or cockpit.settings.window.theme)
     try:
-        return _run(app, cockpit, paths, options.selection)
+        return _run(app, cockpit, paths, settings)
     finally:
         restore()
         cockpit.close()
@@ -112,23 +118,10 @@ def _import_msgspec() -> None:
         del sys.modules["typing_extensions"]
 
 
-def _import_qt() -> None:
-    """PySide6, without its hook in `import`: that looks for `from __feature__ import ...`, which nothing here uses, in all sources."""
-    plain = builtins.__import__
-    import PySide6.QtCore  # noqa: F401
-
-    builtins.__import__ = plain
-
-
-def _run(app: Any, cockpit: Cockpit, paths: Paths, selection: str) -> int:
-    from PySide6.QtCore import QSettings
-
+def _run(app: Any, cockpit: Cockpit, paths: Paths, settings: Any) -> int:
     from ui.main_window import MainWindow
     from ui.startup import AfterPaint, Collector, interruptible
 
-    settings = QSettings(str(paths.data / "window.ini"), QSettings.Format.IniFormat)
-    if selection:
-        settings.setValue("selection", selection)
     window = MainWindow(cockpit, settings, whole=False)
     stamp = os.environ.get(FIRST_PAINT, "")
     ends: list[Callable[[], None]] = []
@@ -137,6 +130,7 @@ def _run(app: Any, cockpit: Cockpit, paths: Paths, selection: str) -> int:
         if stamp:
             _painted(app, stamp, window)
         else:
+            cockpit.complete()
             window.complete()
             ends.append(_begin(cockpit, paths))
 

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from PySide6.QtCore import QObject, Qt, QTimer, QTimerEvent, Signal, Slot
+from PySide6.QtCore import QObject, QSize, Qt, QTimer, QTimerEvent, Signal, Slot
 
 from cockpit.services.store import Change, Store
 
 PERIOD_S = 0.1  # at most ten signals a second
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+# what Qt may have where an overridden method failed; the others answer None
+_HARMLESS: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(("event", "eventFilter"), bool),
+    **dict.fromkeys(("rowCount", "columnCount", "heightForWidth"), int),
+    **dict.fromkeys(("sizeHint", "minimumSizeHint"), QSize),
+    "flags": lambda: Qt.ItemFlag.NoItemFlags,
+}
+
+
+def guarded(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """For every virtual method that Qt calls: an exception is told to `sys.excepthook`, and Qt gets a harmless answer.
+
+    PySide 6.11 on Python 3.11 can crash where an exception leaves an overridden method.
+    """
+    harmless = _HARMLESS.get(method.__name__, _nothing)
+
+    @functools.wraps(method)
+    def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception:  # noqa: BLE001 - see above
+            sys.excepthook(*sys.exc_info())
+            return harmless()  # type: ignore[no-any-return]
+
+    run.guarded = True  # type: ignore[attr-defined]
+    return run
+
+
+def _nothing() -> None:
+    """What cancels a call that never was, and answers for a method that failed."""
 
 
 class QtMainThread(QObject):
@@ -53,12 +89,13 @@ class QtMainThread(QObject):
 
         return cancel
 
+    @guarded
     def timerEvent(self, event: QTimerEvent) -> None:
         """A postponed call is due."""
         number = event.timerId()
         self.killTimer(number)
         for fn in self._later.pop(number, ()):
-            _guarded(fn)
+            _attempt(fn)
 
     def close(self) -> None:
         """Drop what waits and stop all timers."""
@@ -76,18 +113,14 @@ class QtMainThread(QObject):
         for fn in batch:
             if self._closed:
                 return
-            _guarded(fn)
+            _attempt(fn)
 
 
-def _guarded(fn: Callable[[], None]) -> None:
+def _attempt(fn: Callable[[], None]) -> None:
     try:
         fn()
     except Exception:  # noqa: BLE001 - one bad call must not drop those behind it; the hook tells people
         sys.excepthook(*sys.exc_info())
-
-
-def _nothing() -> None:
-    """What cancels a call that never was."""
 
 
 class StoreSignals(QObject):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from cockpit.services.notices import Notice
 from cockpit.services.store import Change
-from ui.bridge import StoreSignals
+from ui.bridge import StoreSignals, guarded
 from ui.views.base import concerns
 from ui.views.header import Header
 from ui.views.overview import OverviewView
@@ -36,9 +37,7 @@ class MainWindow(QMainWindow):
     centre: Centre
     card: RollbackCard
 
-    def __init__(
-        self, cockpit: Cockpit, settings: QSettings, *, clock_s: Callable[[], float] = time.monotonic, whole: bool = True
-    ) -> None:
+    def __init__(self, cockpit: Cockpit, settings: QSettings, *, clock_s: Callable[[], float] = time.monotonic, whole: bool = True) -> None:
         super().__init__()
         self.cockpit, self._settings, self._clock_s = cockpit, settings, clock_s
         self.service, self.environment = "", ""
@@ -56,10 +55,12 @@ class MainWindow(QMainWindow):
         from ui.views.centre import Centre
         from ui.widgets.rollback_card import RollbackCard
 
-        self.centre = Centre(self.cockpit, self)
+        self.centre = Centre(self.cockpit, self, self._settings)
         self.card = RollbackCard(self.cockpit, self, clock_s=self._clock_s)
         for place, part in ((1, self.centre), (2, self.card)):
-            self.split.replaceWidget(place, part).deleteLater()
+            held = self.split.replaceWidget(place, part)
+            if held is not None:
+                held.deleteLater()
             part.show()
         self._whole = True
         self._connect()
@@ -67,11 +68,9 @@ class MainWindow(QMainWindow):
         self._signals = StoreSignals(self.cockpit.store, self)
         self._signals.changed.connect(self._changed)
         self._unsubscribe: Callable[[], None] | None = self.cockpit.notices.subscribe(self._noticed)
-        self.notice_bar.show_notice(self.cockpit.notices.newest)
         self._timer = QTimer(self)
-        self._timer.setInterval(1000)
         self._timer.timeout.connect(self._tick)
-        self._timer.start()
+        self._timer.start(1000)
         self.centre.start_with(str(self._settings.value("view", "")))
         self._show_place()
 
@@ -99,20 +98,21 @@ class MainWindow(QMainWindow):
         self.overview.opened.connect(self._opened)
         self.header.environment_chosen.connect(self._environment_chosen)
         self.header.filter_changed.connect(self._filter)
-        self.header.sources_wanted.connect(self._sources)
+        self.header.sources_wanted.connect(partial(self.centre.go, "sources"))
         self.header.help_wanted.connect(self.show_help)
+        self.header.theme_chosen.connect(partial(self._settings.setValue, "theme"))
         self.centre.deploy_wanted.connect(self.card.show_deploy)
         self.centre.rollback_wanted.connect(self.card.show_rollback)
         self.card.went.connect(self.go)
-        self.notice_bar.history_wanted.connect(self._notices)
+        self.notice_bar.history_wanted.connect(partial(self.centre.go, "notices"))
 
     def _keys(self) -> None:
         from ui.views.centre import VIEWS
 
         keys: list[tuple[str, Callable[[], Any]]] = [
-            ("/", self._focus_filter), ("E", self._focus_environment), ("A", self._approvals), ("Shift+R", self.card.arm),
-            ("Ctrl+Return", self.card.fire), ("Ctrl+Enter", self.card.fire), ("Esc", self.escape), ("F5", self._refresh),
-            ("?", self._shortcuts), ("F1", self._guide),
+            ("/", self._focus_filter), ("E", self._focus_environment), ("A", partial(self.centre.go, "approvals")), ("Esc", self.escape),
+            ("Shift+R", self.card.arm), ("Ctrl+Return", self.card.fire), ("Ctrl+Enter", self.card.fire), ("F5", self._refresh),
+            ("?", partial(self.show_help, "shortcuts")), ("F1", partial(self.show_help, "guide")),
         ]  # fmt: skip
         for text, act in keys:
             self._shortcut(text).activated.connect(act)
@@ -187,8 +187,6 @@ class MainWindow(QMainWindow):
             self.centre.show_version(version)
         self.centre.go(name)
 
-    # ---- keys
-
     def escape(self) -> None:
         """Esc, step by step: disarm, clear the filter, leave what the card shows, go back to the view before."""
         if self.card.machine.remaining_s > 0 and self.card.escape():
@@ -213,23 +211,8 @@ class MainWindow(QMainWindow):
     def _focus_environment(self) -> None:
         self.header.environment.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def _approvals(self) -> None:
-        self.centre.go("approvals")
-
-    def _sources(self) -> None:
-        self.centre.go("sources")
-
-    def _notices(self) -> None:
-        self.centre.go("notices")
-
     def _refresh(self) -> None:
         self.cockpit.sync.refresh_now()
-
-    def _shortcuts(self) -> None:
-        self.show_help("shortcuts")
-
-    def _guide(self) -> None:
-        self.show_help("guide")
 
     def show_help(self, page: str) -> None:
         """Open shortcuts or guide beside the window."""
@@ -249,6 +232,7 @@ class MainWindow(QMainWindow):
         self._choose_first()
         self.overview.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    @guarded
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember, and stop listening."""
         if not self._whole:

@@ -15,7 +15,9 @@ from typing import Any
 from PySide6.QtCore import QEvent, QObject, QTimer, Slot
 from PySide6.QtWidgets import QWidget
 
-SWITCH_S = 0.0005
+from ui.bridge import guarded
+
+SWITCH_S = 0.0001
 COLLECT_MS = 100
 FREEZE_STEP = 100  # ten seconds after the first paint the heavy imports are done
 WHOLE_STEPS = 1200  # once in two minutes
@@ -34,6 +36,7 @@ class AfterPaint(QObject):
         self._window = window
         window.installEventFilter(self)
 
+    @guarded
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The window's own paint comes first, its children's in the same pass; the timer runs after all of them."""
         if event.type() == QEvent.Type.Paint:
@@ -43,7 +46,7 @@ class AfterPaint(QObject):
 
     @Slot()
     def _painted(self) -> None:
-        # a thread that computes gives the UI thread its turn after half a millisecond instead of five
+        # a thread that computes gives the UI thread its turn after a tenth of a millisecond instead of five
         sys.setswitchinterval(SWITCH_S)
         self._then()
         if self._heavy:

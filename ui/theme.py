@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 
 ICONS = Path(__file__).resolve().parent.parent / "resources" / "icons"
 _PROPERTY = "cockpit_theme"
+STYLE = "cockpit_style"  # set where Fusion was chosen already: asking for it here loads all of QStyle, which the first paint can do without
 
 
 class Theme(Struct, frozen=True):
@@ -244,7 +245,9 @@ def apply(app: QApplication, name: str) -> Theme:
     """Give the whole application the theme `name` (dark, light, contrast; anything else is dark), at any time."""
     theme = THEMES.get(name, THEMES["dark"])
     app.setProperty(_PROPERTY, theme)
-    app.setStyle("Fusion")
+    if app.property(STYLE) is None:
+        app.setStyle("Fusion")
+        app.setProperty(STYLE, "fusion")
     app.setFont(font("body"))
     app.setPalette(palette(theme))
     app.setStyleSheet(style_sheet(theme))

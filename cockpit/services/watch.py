@@ -93,11 +93,12 @@ class Watch:
             mine = (action.service, action.environment) == (service, environment)
             if not (mine and waits and action.state is ActionState.DONE) or status.outside is not False or status.band is None:
                 continue
-            if status.point.p99_ms is None or status.point.at_us < action.ended_at_us + RECENT_S * 1e6 / 2:
+            p99 = status.point.p99_ms
+            if p99 is None or p99 > status.band.high_ms or status.point.at_us < action.ended_at_us + RECENT_S * 1e6 / 2:
                 continue
             seconds = (status.point.at_us - action.intended_at_us) / 1e6
             band_words = f"within its band (at most {status.band.high_ms:.1f} ms)"
-            words = f"p99 {status.point.p99_ms:.1f} ms is {band_words}, {seconds:.0f} s after the click"
+            words = f"p99 {p99:.1f} ms is {band_words}, {seconds:.0f} s after the click"
             proof = tuple(
                 Line(LineState.OK, words, status.point.at_us, LATENCY_PLACE) if line.place == LATENCY_PLACE else line
                 for line in action.proof

@@ -20,22 +20,8 @@ from cockpit.services.latency import Columns, append, empty_columns
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.runtime import Outcome
 from cockpit.services.store import AppState, Store
+from cockpit.storage.journal import Entry
 from tests.fakes.believable import MIN, NOW_US, PEOPLE, S, believable_state, latency_point, results, sha
-
-
-class Entry(Struct, frozen=True):
-    """A journal entry as the window sees it."""
-
-    seq: int
-    at_us: int
-    kind: str
-    key: str
-    action: str
-    who: str
-    service: str
-    environment: str
-    detail: dict[str, Any]
-    hash: str
 
 
 class Verification(Struct, frozen=True):
@@ -101,7 +87,7 @@ class FakeActions:
         self.refuse = ""
         self.entries: list[Entry] = [
             Entry(i, NOW_US - (40 - i) * MIN, kind, sha(f"k{i // 2}")[:32], action, PEOPLE[i % 5], "order-gateway", "production",
-                  {"version": "1.6.0", "state": "done"}, sha(f"entry {i}"))
+                  "vm:1:2", {"version": "1.6.0", "state": "done"}, sha(f"entry {i - 1}"), sha(f"entry {i}"))
             for i, (kind, action) in enumerate(PAST)
         ]  # fmt: skip
 
@@ -264,6 +250,7 @@ class FakeCockpit:
         self.settings = FakeSettings()
         self.rules = status.Rules(("unit", "integration", "performance"))
         self.read_only = read_only
+        self.whole = True
         self.playground: FakePlayground | None = FakePlayground()
         self.started = self.closed = False
 

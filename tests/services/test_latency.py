@@ -205,6 +205,10 @@ def test_the_proof_of_a_rollback_is_completed_by_latency(fake_clock: Any) -> Non
     scene.store.merge("actions", {"k": replace(done, proof=(LATENCY_LINE,))})
     scene.see(4, 80.0)
     assert scene.store.state.actions["k"].proof[0].state is LineState.UNKNOWN
+    scene.see(8, 5.0)
+    scene.see(2, 80.0)
+    for line in scene.store.state.actions["k"].proof:
+        assert "80" not in line.text, "a single point beyond the band proves nothing"
     scene.see(30, 5.0)
     [line] = scene.store.state.actions["k"].proof
     assert line.state is LineState.OK

@@ -7,16 +7,19 @@ from array import array
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRectF, Qt
+from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
 from tests.fakes.believable import NOW_US
 from ui import theme
 from ui.models.text import ms_text
 from ui.widgets import chart_math
-from ui.widgets.chart import ChartLoader, CurveSpec, TimeChart
+from ui.widgets.chart import CurveSpec, TimeChart
+from ui.widgets.chart_loader import ChartLoader
 from ui.widgets.chart_overlay import Mark
-from ui.widgets.trend import TrendLine
+from ui.widgets.chart_scale import Scale, round_low
+from ui.widgets.trend import paint_trend
 
 # the offscreen platform says so of every window with a layout
 NOW_S = NOW_US / 1e6
@@ -184,7 +187,7 @@ def test_at_most_two_points_a_pixel_reach_the_painter(chart: TimeChart) -> None:
     fill(chart, 20_000)
     x, _ = chart._lines["p99"].getData()
     assert len(x) <= 2 * chart._area().width()
-    assert chart._top >= 80
+    assert chart._scale.top >= 80
 
 
 @pytest.mark.parametrize("name", theme.THEMES)
@@ -208,17 +211,65 @@ def test_the_loader_tells_once_it_is_done(qtbot, qapp: QApplication) -> None:
     loader.deleteLater()
 
 
-def test_a_trend_is_painted_without_any_library(qtbot, qapp: QApplication) -> None:
-    theme.apply(qapp, "dark")
-    trend = TrendLine("p99 of order-gateway")
-    qtbot.addWidget(trend)
-    trend.resize(120, 24)
-    nothing = trend.grab().toImage()
-    trend.set_values([None, math.nan])
-    assert trend.grab().toImage() == nothing
-    trend.set_values([1.0] * 5000 + [9.0] + [1.0] * 5000, limit=4.0, describe="p99 1 ms, at most 9 ms")
-    with_spike = trend.grab().toImage()
-    trend.set_values([1.0] * 10_001, limit=4.0)
-    assert with_spike not in (nothing, trend.grab().toImage())
-    trend.set_values([5.0])
-    assert trend.grab().toImage() != nothing
+def painted(values: list[float | None], limit: float | None = None) -> QImage:
+    image = QImage(120, 24, QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.black)
+    with QPainter(image) as painter:
+        paint_trend(painter, QRectF(0, 0, 120, 24), values, QColor("white"), limit)
+    return image
+
+
+def test_a_trend_is_painted_without_any_library(qapp: QApplication) -> None:
+    nothing = painted([])
+    assert painted([None, math.nan]) == nothing
+    with_spike = painted([1.0] * 5000 + [9.0] + [1.0] * 5000, limit=4.0)
+    assert with_spike not in (nothing, painted([1.0] * 10_001, limit=4.0))
+    assert painted([5.0]) != nothing
+
+
+def test_a_logarithmic_axis_keeps_the_calm_time_readable() -> None:
+    scale = Scale()
+    assert scale.fit(125.0, 0.4)
+    assert (scale.low, scale.share(0.4)) == (0.0, pytest.approx(0.4 / scale.top))
+    scale.set_log(True)
+    assert scale.fit(125.0, 0.4)
+    assert scale.low == pytest.approx(0.2)
+    assert scale.share(1.0) > 0.2
+    assert not scale.fit(125.0, 0.4)
+    known = [scale.value_of(t) for t in scale.ticks(250)]
+    assert known == [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+    assert [scale.value_of(t) for t in scale.ticks(60)] == [1.0, 10.0, 100.0]
+    placed = scale.place(np.array([0.0, math.nan, 100.0]))
+    assert placed[0] == pytest.approx(math.log10(0.2))
+    assert math.isnan(placed[1])
+    assert placed[2] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("least", "low"), [(math.inf, 10.0), (0.0, 10.0), (1e-9, 0.001), (3.0, 2.0), (99.0, 10.0)])
+def test_a_logarithmic_axis_is_one_to_five_decades_high(least: float, low: float) -> None:
+    assert round_low(least, 100.0) == pytest.approx(low)
+
+
+def test_the_axis_can_be_switched_with_a_band_and_without_data(chart: TimeChart) -> None:
+    chart.set_log(True)
+    chart.set_band(0.0, 4.0, "band of 1.6.1")
+    fill(chart)
+    chart.refresh()
+    assert chart.overlay.band[0] == "band of 1.6.1"
+    area = chart.overlay.area
+    assert area.top() < chart.overlay.band[1] < area.bottom()
+    chart.grab()
+    chart.set_log(False)
+    chart.grab()
+
+
+def test_the_newest_marks_are_named_and_any_under_the_crosshair(chart: TimeChart) -> None:
+    marks = [Mark(NOW_US - i * 30_000_000, "deploy", f"deploy 1.{9 - i}.0") for i in range(1, 7)]
+    chart.set_marks(marks)
+    fill(chart)
+    assert [m.text for m in chart.overlay.named] == ["deploy 1.8.0", "deploy 1.7.0", "deploy 1.6.0", "deploy 1.5.0"]
+    chart.show_cross(marks[-1].at_us / 1e6)
+    assert chart.overlay.named[0].text == "deploy 1.3.0"
+    chart.grab()
+    chart.show_cross(None)
+    assert len(chart.overlay.named) == 4

@@ -14,10 +14,10 @@ from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from cockpit.domain.release import Environment, Service
 from cockpit.services.notices import Severity
-from cockpit.services.store import AppState
+from cockpit.services.store import AppState, Change
 from tests.fakes.cockpit import FakeCockpit
 from ui.main_window import MainWindow
-from ui.theme import apply
+from ui.theme import apply, theme_of
 from ui.views.centre import VIEWS
 from ui.views.help import SHORTCUTS, HelpDialog
 from ui.widgets.arming import Phase
@@ -68,12 +68,87 @@ def test_no_services_says_what_would_fill_each_screen(make: Make) -> None:
         window.grab()
 
 
+def test_before_anything_is_up_each_panel_says_what_is_waited_for(make: Make) -> None:
+    cockpit = FakeCockpit(AppState(starting="Starting the playground..."))
+    window = make(cockpit)
+    versions, words = window.centre.view("versions"), "Starting the playground..."
+    assert window.overview.matrix.accessibleDescription() == words
+    assert window.centre.title.whole == words
+    assert versions.table.accessibleDescription().startswith(words)
+    assert window.card.plan_page.service.whole == words
+    assert all(line.busy for line in (window.overview.line, versions.line, window.card.plan_page.line))
+    window.card.button.click()
+    assert "not up yet" in window.card.say.as_text
+    full = FakeCockpit().store.state
+    cockpit.store.apply(starting="", services=full.services, environments=full.environments, versions=full.versions, fleets=full.fleets)
+    window.card.tick()
+    assert window.centre.title.whole == "order-gateway in production"
+    assert not any(line.busy for line in (window.overview.line, versions.line, window.card.plan_page.line))
+
+
+def test_read_only_without_configuration_says_what_to_do(make: Make) -> None:
+    window = make(FakeCockpit(AppState(), read_only=True))
+    assert "without --read-only" in window.overview.matrix.accessibleDescription()
+
+
+def test_the_theme_is_chosen_in_the_window_and_remembered(make: Make, qapp: QApplication, ini: str) -> None:
+    window = make()
+    menu = window.header.help.menu()
+    menu.aboutToShow.emit()
+    menu.aboutToShow.emit()
+    (light,) = (a for a in menu.actions() if a.text() == "Theme: light")
+    assert not light.isChecked()
+    light.trigger()
+    assert theme_of(qapp).name == "light"
+    menu.aboutToShow.emit()
+    assert light.isChecked()
+    assert QSettings(ini, QSettings.Format.IniFormat).value("theme") == "light"
+    apply(qapp, "dark")
+
+
+def test_splitters_and_the_logarithmic_axis_are_remembered(make: Make, ini: str) -> None:
+    window = make()
+    split = window.centre.view("versions").split
+    split.setSizes([400, 200])
+    split.splitterMoved.emit(400, 1)
+    window.centre.view("latency").log_button.click()
+    before = split.sizes()
+    window.close()
+    again = make()
+    assert again.centre.view("versions").split.sizes() == before
+    assert again.centre.view("latency").log_button.isChecked()
+    again.close()
+
+
+def test_what_is_ready_ages_without_any_other_change(make: Make) -> None:
+    window = make()
+    ready, cockpit = window.centre.view("versions").ready, window.cockpit
+    window.centre.view("versions").table.select("1.7.0")
+    before = ready.as_text
+    cockpit.now_us += 3_600_000_000
+    window.centre.on_change(Change(frozenset(["ages"])))
+    assert ready.as_text != before
+
+
+def test_the_environment_selector_is_the_selection(make: Make) -> None:
+    window = make()
+    for environment in ("staging", "production", "staging"):
+        window.select("order-gateway", environment)
+        assert window.header.environment.currentData() == environment
+    state = window.cockpit.store.state
+    window.cockpit.store.apply(environments=(*state.environments, Environment("canary", 0)))
+    window.header.refresh()
+    assert window.header.environment.currentData() == window.environment == "staging"
+
+
 def test_a_repository_alone_still_shows_its_versions(make: Make) -> None:
     full = FakeCockpit().store.state
     alone = AppState(services=(Service("order-gateway", live_version="1.5.0"),), versions={"order-gateway": full.versions["order-gateway"]})
     window = make(FakeCockpit(alone))
     versions = window.centre.view("versions")
     assert (window.service, window.environment) == ("order-gateway", "")
+    assert window.card.plan_page.service.whole == "order-gateway"
+    assert "[environments.NAME]" in window.card.plan_page.rows.as_text
     assert [r.version.name for r in versions.table.rows_model.rows] == ["1.8.0", "1.7.0", "1.6.0", "1.5.1"]
     for name in VIEWS:
         window.centre.go(name)

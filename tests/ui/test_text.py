@@ -11,6 +11,7 @@ from cockpit.domain.approvals import Counted
 from tests.fakes.believable import NOW_US, believable_state, commits, version
 from tests.fakes.cockpit import FakeCockpit
 from ui.models import columns, text
+from ui.views import version_columns
 
 HOSTILE = "<b>x</b>\x1b[31m\u202eevil\u2066\u200b\r\nnext\x00\x9b\ud800\U000e0041"
 
@@ -85,15 +86,18 @@ def test_every_column_survives_hostile_rows(qapp) -> None:
     run = state.checks["order-gateway"].value[0]
     wild = replace(commits("x", 1)[0], subject=HOSTILE, author=HOSTILE, reviewers=(HOSTILE, "No Address"), at_us=10**30)
     cases = [
-        (columns.commit_columns(), [wild, *commits("y", 3)]),
-        (columns.versions_columns(), [columns.VersionRow(replace(version("order-gateway", "1.7.0"), name=HOSTILE, digest=""), "pending")]),
+        (version_columns.commit_columns(clock), [wild, *commits("y", 3)]),
+        (
+            version_columns.version_columns(clock),
+            [columns.VersionRow(replace(version("order-gateway", "1.7.0"), name=HOSTILE, digest=""), "pending")],
+        ),
         (columns.suite_columns(clock), [columns.SuiteRow(s, 3.0) for s in run.suites]),
         (
             columns.test_columns(),
             [columns.TestRow(HOSTILE, replace(t, name=HOSTILE, outcome=HOSTILE)) for s in run.suites for t in s.tests],
         ),
-        (columns.approval_columns(), [Counted(replace(a, comment=HOSTILE, name=HOSTILE), False, "no") for a in state.approvals]),
-        (columns.activity_columns(), [replace(e, detail={"a": HOSTILE, "b": None}) for e in cockpit.actions.entries]),
+        (columns.approval_columns(clock), [Counted(replace(a, comment=HOSTILE, name=HOSTILE), False, "no") for a in state.approvals]),
+        (columns.activity_columns(clock), [replace(e, detail={"a": HOSTILE, "b": None}) for e in cockpit.actions.entries]),
         (columns.source_columns(clock), list(state.sources.values())),
         (columns.notice_columns(), list(cockpit.notices.history)),
     ]

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QMenu
 
 from cockpit.domain.facts import Fact
 from cockpit.domain.release import Commit
@@ -132,11 +133,22 @@ def test_an_earlier_version_is_a_target_to_go_back_to(qtbot: Any, cockpit: FakeC
     assert heard.args == ["1.4.0"]
 
 
+@pytest.mark.qt_log_ignore("This plugin does not support")
 def test_the_reason_leads_to_its_place(qtbot: Any, cockpit: FakeCockpit) -> None:
     view = show(qtbot, cockpit)
+    assert "and 2 more" in view.ready.as_text
+    height = view.ready.height()
+    QTest.mouseClick(view.ready, LEFT)
+    (menu,) = view.findChildren(QMenu)
+    reasons = menu.actions()
+    assert len(reasons) == 3
+    assert all(reason.text() in view.ready.toolTip() for reason in reasons)
     with qtbot.waitSignal(view.went) as heard:
-        QTest.mouseClick(view.ready, LEFT)
+        reasons[0].trigger()
     assert heard.args == ["checks"]
+    with qtbot.waitSignal(menu.destroyed):
+        menu.close()
+    assert view.ready.height() == height == view.ready.fontMetrics().height() + 6
 
 
 def test_hostile_text_is_shown_as_it_is() -> None:

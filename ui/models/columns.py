@@ -12,60 +12,23 @@ from msgspec import Struct
 
 from cockpit.domain.approvals import Counted
 from cockpit.domain.checks import CheckState, Suite, TestResult
-from cockpit.domain.release import Commit, Version, version_key
+from cockpit.domain.release import Version
+from ui.models.journal import detail_text, what_text, where_text, who_text
 from ui.models.table import Column
 from ui.models.text import (
     NONE,
     age_text,
-    as_of_text,
     clock_text,
     count_text,
     duration_text,
-    moment,
     ms_text,
-    number_text,
-    percent_text,
     plain,
     plain_lines,
-    plural,
-    rate_text,
     short_id,
     short_time_text,
     time_text,
     time_tooltip,
 )
-
-__all__ = [
-    "NONE",
-    "SuiteRow",
-    "TestRow",
-    "VersionRow",
-    "activity_columns",
-    "age_text",
-    "approval_columns",
-    "as_of_text",
-    "clock_text",
-    "commit_columns",
-    "count_text",
-    "duration_text",
-    "moment",
-    "ms_text",
-    "notice_columns",
-    "number_text",
-    "percent_text",
-    "plain",
-    "plain_lines",
-    "plural",
-    "rate_text",
-    "short_id",
-    "short_time_text",
-    "source_columns",
-    "suite_columns",
-    "test_columns",
-    "time_text",
-    "time_tooltip",
-    "versions_columns",
-]
 
 Clock = Callable[[], int]
 
@@ -98,64 +61,6 @@ class TestRow(Struct, frozen=True):
 
 
 _OUTCOME_ORDER = {"failed": 0, "error": 1, "running": 2, "skipped": 3, "passed": 4}
-
-
-def versions_columns() -> tuple[Column, ...]:
-    """Columns for VersionRow."""
-    return (
-        Column(
-            "Version",
-            lambda r: plain(r.version.name),
-            sort_key=lambda r: version_key(r.version.name),
-            tooltip=lambda r: plain(r.version.tag or r.version.name),
-            width=96,
-            stretch=True,
-        ),
-        Column("Here", lambda r: r.place, state=lambda r: r.place, width=92),
-        Column("Tests", lambda r: r.checks, state=lambda r: r.checks, width=112),
-        Column("Commits", _commits, sort_key=lambda r: r.commits_in, align="right", width=84),
-        Column("Approvals", _approvals, sort_key=lambda r: r.approvals_given, align="right", width=86),
-        Column("Released", lambda r: short_time_text(r.version.released_at_us), sort_key=lambda r: r.version.released_at_us,
-               tooltip=lambda r: time_tooltip(r.version.released_at_us), align="right", width=96),
-        Column("Digest", lambda r: short_id(r.version.digest) or "not built", tooltip=lambda r: r.version.digest or "No artifact is known.",
-               copy=lambda r: r.version.digest, mono=True, width=118),
-    )  # fmt: skip
-
-
-def _commits(row: VersionRow) -> str:
-    if row.commits_in is None:
-        return NONE
-    return f"+{count_text(row.commits_in)}" + (f" −{count_text(row.commits_out)}" if row.commits_out else "")
-
-
-def _approvals(row: VersionRow) -> str:
-    return f"{row.approvals_given} of {row.approvals_required}" if row.approvals_required else "none needed"
-
-
-def commit_columns() -> tuple[Column, ...]:
-    """Columns for Commit."""
-    return (
-        Column("Commit", lambda c: short_id(c.id), tooltip=lambda c: plain(c.id), copy=lambda c: plain(c.id), mono=True, width=116),
-        Column("Subject", lambda c: plain(c.subject), width=200, stretch=True),
-        Column("Author", lambda c: plain(c.author), tooltip=_people, width=120),
-        Column("Reviewed by", lambda c: ", ".join(_name(p) for p in c.reviewers) or NONE,
-               tooltip=lambda c: plain_lines("\n".join(c.reviewers)) or "No Reviewed-by trailer.", width=120),
-        Column("Files", lambda c: count_text(len(c.files)), sort_key=lambda c: len(c.files),
-               tooltip=lambda c: plain_lines("\n".join(c.files[:40])), align="right", width=52),
-        Column("When", lambda c: short_time_text(c.at_us), sort_key=lambda c: c.at_us, tooltip=lambda c: time_tooltip(c.at_us),
-               align="right", width=96),
-    )  # fmt: skip
-
-
-def _name(person: str) -> str:
-    """`Name <a@b>` -> `Name`."""
-    return plain(person.partition("<")[0]) or plain(person)
-
-
-def _people(commit: Commit) -> str:
-    lines = [f"{plain(commit.author)} <{plain(commit.email)}>"]
-    lines += [f"with {plain(person)}" for person in commit.co_authors]
-    return "\n".join(lines)
 
 
 def suite_columns(clock_us: Clock) -> tuple[Column, ...]:
@@ -210,39 +115,42 @@ def outcome_order(outcome: str) -> int:
     return _OUTCOME_ORDER.get(outcome, 1)
 
 
-def approval_columns() -> tuple[Column, ...]:
+def approval_columns(clock_us: Clock) -> tuple[Column, ...]:
     """Columns for Counted (an approval and whether it counts)."""
 
     def word(row: Counted) -> str:
         return "approved" if row.approval.approved else "rejected"
 
+    def comment(row: Counted) -> str:
+        words = plain(row.approval.comment)
+        return ". ".join(w for w in (_why(row), words) if w) or NONE
+
     return (
-        Column("Vote", word, state=word, width=104),
-        Column("Who", lambda r: plain(r.approval.name), tooltip=lambda r: plain(r.approval.who), width=120),
-        Column("Counts", lambda r: "yes" if r.counts else f"no: {r.why_not}", width=120),
-        Column("Comment", lambda r: plain(r.approval.comment) or NONE, tooltip=lambda r: plain_lines(r.approval.comment),
-               width=140, stretch=True),
+        Column("Vote", word, state=word, width=100),
+        Column("Who", lambda r: plain(r.approval.name), tooltip=lambda r: plain(r.approval.who), width=96),
+        Column("Counts", lambda r: "yes" if r.counts else "no", tooltip=_why, width=64),
+        Column("Comment", comment, tooltip=lambda r: plain_lines(f"{_why(r)}\n{r.approval.comment}".strip()), width=140, stretch=True),
         Column("Commit", lambda r: short_id(r.approval.commit), tooltip=lambda r: plain(r.approval.commit),
-               copy=lambda r: plain(r.approval.commit), mono=True, width=116),
-        Column("When", lambda r: short_time_text(r.approval.at_us), sort_key=lambda r: r.approval.at_us,
-               tooltip=lambda r: time_tooltip(r.approval.at_us), align="right", width=96),
+               copy=lambda r: plain(r.approval.commit), mono=True, width=114),
+        Column("When", lambda r: short_time_text(r.approval.at_us, clock_us()), sort_key=lambda r: r.approval.at_us,
+               tooltip=lambda r: time_tooltip(r.approval.at_us), align="right", width=92, quiet=True),
     )  # fmt: skip
 
 
-def activity_columns() -> tuple[Column, ...]:
+def _why(row: Counted) -> str:
+    """Why a vote does not count; "" where it does."""
+    return "" if row.counts else f"does not count: {plain(row.why_not)}"
+
+
+def activity_columns(clock_us: Clock) -> tuple[Column, ...]:
     """Columns for journal entries (seq, at_us, kind, action, who, service, environment, detail, hash)."""
-
-    def detail(row: Any) -> str:
-        return plain(", ".join(f"{k} {v}" for k, v in sorted(row.detail.items()) if v not in ("", None)))
-
     return (
-        Column("Time", lambda e: short_time_text(e.at_us), sort_key=lambda e: e.seq, tooltip=lambda e: time_tooltip(e.at_us),
-               copy=lambda e: time_text(e.at_us), width=96),
-        Column("What", lambda e: plain(" ".join(w for w in (e.action, e.kind) if w)), width=130),
-        Column("Who", lambda e: plain(e.who), width=120),
-        Column("Service", lambda e: plain(e.service), width=110),
-        Column("Environment", lambda e: plain(e.environment), width=100),
-        Column("Detail", detail, width=140, stretch=True),
+        Column("Time", lambda e: short_time_text(e.at_us, clock_us()), sort_key=lambda e: e.seq, tooltip=lambda e: time_tooltip(e.at_us),
+               copy=lambda e: time_text(e.at_us), width=96, quiet=True),
+        Column("What", what_text, width=132),
+        Column("Where", where_text, width=164),
+        Column("Who", lambda e: who_text(e.who), tooltip=lambda e: plain(e.who), copy=lambda e: plain(e.who), width=56),
+        Column("Detail", detail_text, width=160, stretch=True),
     )  # fmt: skip
 
 

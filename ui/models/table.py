@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Slot
 
+from ui.bridge import guarded
 from ui.models.text import tooltip_text
 
 _Index = QModelIndex | QPersistentModelIndex
@@ -136,6 +137,7 @@ class RowsModel(QAbstractTableModel):
             self._filter = text
             self._show()
 
+    @guarded
     def sort(self, column: int, order: Qt.SortOrder = _ORDER.AscendingOrder) -> None:
         """Sort by a column; -1 restores the given order."""
         self._sort = (column, order)
@@ -233,14 +235,17 @@ class RowsModel(QAbstractTableModel):
 
     # Qt's side -------------------------------------------------------------------------------------------------------------
 
+    @guarded
     def rowCount(self, parent: _Index = _ROOT) -> int:
         """Rows shown."""
         return 0 if parent.isValid() else len(self._rows)
 
+    @guarded
     def columnCount(self, parent: _Index = _ROOT) -> int:
         """Columns shown."""
         return 0 if parent.isValid() else len(self.columns)
 
+    @guarded
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Titles, aligned as their cells."""
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.columns):
@@ -253,6 +258,7 @@ class RowsModel(QAbstractTableModel):
             return side | Qt.AlignmentFlag.AlignVCenter
         return None
 
+    @guarded
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text and tooltip; how a cell looks is the delegate's matter."""
         if not index.isValid() or not 0 <= index.row() < len(self._rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 NONE = "–"  # what stands where nothing is known
 
@@ -123,10 +124,12 @@ def time_text(at_us: int, now_us: int = 0) -> str:
     return f"{at:%H:%M:%S} UTC" if now is not None and now.date() == at.date() else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def short_time_text(at_us: int) -> str:
-    """11-22 09:40, for narrow columns; the tooltip has the rest."""
-    at = moment(at_us)
-    return NONE if at is None else f"{at:%m-%d %H:%M}"
+def short_time_text(at_us: int, now_us: int = 0) -> str:
+    """11-22 09:40, and 09:40:12 on the day of `now_us`, for narrow columns; the tooltip has the rest."""
+    at, now = moment(at_us), moment(now_us)
+    if at is None:
+        return NONE
+    return f"{at:%H:%M:%S}" if now is not None and now.date() == at.date() else f"{at:%m-%d %H:%M}"
 
 
 def clock_text(at_us: int) -> str:

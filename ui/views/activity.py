@@ -1,17 +1,18 @@
-"""Activity: the journal as a table, filtered, exported, verified."""
+"""Activity: the journal as a table, the chosen entry whole below it; filtered, exported, verified."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QWidget
 
 from cockpit.domain.errors import CockpitError, StorageError
 from ui.models.columns import activity_columns
+from ui.models.journal import entry_text
 from ui.models.text import count_text, plural, short_id
-from ui.views.base import View, bar, button
+from ui.views.base import View, bar, button, split_of, text_pane
 from ui.widgets.table_view import TableView
 from ui.widgets.texts import Row, Text
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cockpit.app import Cockpit
 
 LIMIT = 1000
+SEARCH_MS = 250  # a journal of years takes seconds to search: not at every letter
 _KINDS = (
     ("All kinds", ()),
     ("Intents", ("intent",)),
@@ -37,6 +39,13 @@ class ActivityView(View):
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(cockpit, parent)
         self.setAccessibleName("Activity")
+        self._build()
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(SEARCH_MS)
+        self._connect()
+
+    def _build(self) -> None:
         self.filter = QLineEdit(self)
         self.filter.setPlaceholderText("Find in the journal")
         self.filter.setAccessibleName("Find in the journal")
@@ -48,26 +57,27 @@ class ActivityView(View):
         self.csv_button = button("Export CSV…", self)
         self.json_button = button("Export JSON…", self)
         self.verify_button = button("Verify", self, tip="Recompute the chain of hashes of the whole journal")
-        self.say = Row(self)
-        self.say.hide()
-        self.table = TableView(activity_columns(), lambda e: e.seq, "Journal", self)
+        self.say = Row(self, one_line=True)
+        self.table = TableView(activity_columns(self.cockpit.clock_us), lambda e: e.seq, "Journal", self)
         self.table.set_empty("Nothing has happened yet", "Deployments, rollbacks and approvals stand here, before and after they happen.")
-        self.count = Text(role="muted", ink="muted", parent=self)
+        self.detail = text_pane("The chosen entry, whole", self, "mono")
+        self.detail.setPlaceholderText("The chosen entry stands here whole.")
+        self.count = Text(role="muted", ink="muted", elide=False, parent=self)
         row = bar(self.kind, self.csv_button, self.json_button, self.verify_button)
         row.insertWidget(0, self.filter, 1)
         self.box.addLayout(row)
-        self.box.addWidget(self.say)
-        self.box.addWidget(self.table, 1)
-        self.box.addWidget(self.count)
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(150)
-        self._connect()
+        self.box.addWidget(split_of("activity", self, self.table, self.detail, sizes=(340, 190)), 1)
+        # what is said stands beside the count, where its coming moves nothing
+        foot = bar(self.count)
+        foot.setStretchFactor(self.count, 0)
+        foot.addWidget(self.say, 1)
+        self.box.addLayout(foot)
 
     def _connect(self) -> None:
         self._later.timeout.connect(self.refresh)
         self.filter.textChanged.connect(self._typed)
         self.kind.currentIndexChanged.connect(self.refresh)
+        self.table.row_selected.connect(self._selected)
         self.csv_button.clicked.connect(self._export_csv)
         self.json_button.clicked.connect(self._export_json)
         self.verify_button.clicked.connect(self._verify)
@@ -89,13 +99,20 @@ class ActivityView(View):
             self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
             return
         self.table.set_rows(list(entries))
+        if entries and self.table.selected() is None:
+            self.table.select(entries[0].seq)
+        self._selected(self.table.selected())
         self.count.set_text(
             f"{plural(len(entries), 'entry', 'entries')}" + (f", the newest {count_text(LIMIT)} only" if len(entries) == LIMIT else "")
         )
 
+    def _selected(self, entry: Any) -> None:
+        words = entry_text(entry) if entry is not None else ""
+        if words != self.detail.toPlainText():
+            self.detail.setPlainText(words)
+
     def _tell(self, state: str, words: str) -> None:
         self.say.set_row(state, words)
-        self.say.setVisible(bool(words))
 
     def _verify(self) -> None:
         try:

@@ -20,6 +20,7 @@ from ui.widgets.texts import Row, RowList, Text
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
 
+ALREADY = "you have approved this already"  # no error: nothing is left to do
 _KEEP = 20  # versions offered besides the pending ones
 
 
@@ -35,12 +36,13 @@ class ApprovalsView(View):
         self._version_name = ""
         self._said = ("", "")
         self._build_head()
-        self.table = TableView(approval_columns(), lambda v: (v.approval.who, v.approval.at_us), "Votes", self)
+        self.table = TableView(approval_columns(cockpit.clock_us), lambda v: (v.approval.who, v.approval.at_us), "Votes", self)
         self.comment = QLineEdit(self)
         self.comment.setPlaceholderText("Comment (a rejection needs its reason)")
         self.comment.setAccessibleName("Comment")
         self.comment.setMaxLength(2000)
-        self.say = Row(self)
+        # its room is kept: the table above must not move when it comes
+        self.say = Row(self, one_line=True)
         self.approve_button = button("Approve", self, role="primary")
         self.reject_button = button("Reject", self)
         self.box.addWidget(self.table, 1)
@@ -134,7 +136,7 @@ class ApprovalsView(View):
         self.digest.set_text("")
         self.table.set_rows([])
         self.table.set_empty("Nothing to vote on", words)
-        self.say.hide()
+        self.say.set_row("", "")
 
     def _offer(self, version: Version | None) -> None:
         waiting = [v.name for v in status.pending_versions(self.state, self.service, self.environment)]
@@ -153,8 +155,7 @@ class ApprovalsView(View):
         why = self.cockpit.actions.why_not_approve(version, self.environment)
         state, words = self._said
         if not words and why:
-            state, words = "blocked", f"You cannot approve this: {why}."
-        self.say.setVisible(bool(words))
+            state, words = ("ok", "You have approved this.") if why == ALREADY else ("blocked", f"You cannot approve this: {why}.")
         self.say.set_row(state if words else "", words)
         self.approve_button.setProperty("role", "" if why else "primary")
         self.approve_button.style().polish(self.approve_button)

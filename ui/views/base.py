@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QByteArray, QSettings, Qt
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from cockpit.domain.facts import place
 from cockpit.services.store import AppState, Change
+from ui.bridge import guarded
+from ui.theme import font
 from ui.widgets.texts import Text
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class View(QWidget):
         self.service = ""
         self.environment = ""
         self._late = True
+        self._settings: QSettings | None = None
         self.box = QVBoxLayout(self)
         self.box.setContentsMargins(16, 12, 16, 12)
         self.box.setSpacing(8)
@@ -74,18 +77,31 @@ class View(QWidget):
         """Paint what is so now."""
         raise NotImplementedError
 
+    @guarded
     def showEvent(self, event: QShowEvent) -> None:
         """What changed meanwhile is read before the first paint."""
         if self._late:
             self._late = False
-            try:
-                self.refresh()
-            except Exception:  # noqa: BLE001 - PySide 6.11 on Python 3.11 crashes where some exceptions leave an overridden event handler
-                sys.excepthook(*sys.exc_info())
+            self.refresh()
         super().showEvent(event)
 
     def set_filter(self, text: str) -> None:
         """The window's filter; screens without a table ignore it."""
+
+    def remember(self, settings: QSettings) -> None:
+        """Put the named splitters where they stood, and note from now on where they stand."""
+        self._settings = settings
+        for split in self.findChildren(QSplitter):
+            place = settings.value(f"split/{split.objectName()}")
+            # a file edited by hand can hold anything
+            if split.objectName() and isinstance(place, QByteArray):
+                split.restoreState(place)
+            split.splitterMoved.connect(self._note_splitters)
+
+    def _note_splitters(self) -> None:
+        for split in self.findChildren(QSplitter):
+            if split.objectName() and self._settings is not None:
+                self._settings.setValue(f"split/{split.objectName()}", split.saveState())
 
 
 def concerns(change: Change, kinds: frozenset[str], service: str) -> bool:
@@ -123,3 +139,26 @@ def button(text: str, parent: QWidget, *, role: str = "", checkable: bool = Fals
     if tip:
         made.setToolTip(tip)
     return made
+
+
+def text_pane(name: str, parent: QWidget, role: str = "body") -> QPlainTextEdit:
+    """A pane of plain text to read and copy from; Tab leaves it."""
+    pane = QPlainTextEdit(parent)
+    pane.setReadOnly(True)
+    pane.setAccessibleName(name)
+    pane.setFont(font(role))
+    pane.setTabChangesFocus(True)
+    return pane
+
+
+def split_of(name: str, parent: QWidget, *parts: QWidget, sizes: Sequence[int] = ()) -> QSplitter:
+    """Parts below each other with handles between them; `name` is where their places are remembered, "" for not."""
+    split = QSplitter(Qt.Orientation.Vertical, parent)
+    split.setObjectName(name)
+    split.setChildrenCollapsible(False)
+    split.setHandleWidth(8)
+    for part in parts:
+        split.addWidget(part)
+    if sizes:
+        split.setSizes(list(sizes))
+    return split

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QSettings, Signal
+from PySide6.QtWidgets import QSizePolicy, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from cockpit.domain.release import Version
 from cockpit.services.store import Change
@@ -26,14 +26,16 @@ class Centre(QWidget):
     deploy_wanted = Signal(str)
     rollback_wanted = Signal(str)
 
-    def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
+    def __init__(self, cockpit: Cockpit, parent: QWidget | None = None, settings: QSettings | None = None) -> None:
         super().__init__(parent)
-        self._cockpit = cockpit
+        self._cockpit, self._settings = cockpit, settings
         self.service, self.environment, self._version, self._filter = "", "", "", ""
         self._back: list[str] = []
         self.made: dict[str, Any] = {}
         self.title = Text("Nothing selected", role="title", parent=self)
         self.title.setContentsMargins(16, 0, 16, 0)
+        # a tall screen must not squeeze it: the tabs would jump
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.tabs = QTabBar(self)
         self.tabs.setAccessibleName("Views")
         self.tabs.setDrawBase(False)
@@ -60,6 +62,8 @@ class Centre(QWidget):
             kind: Callable[[Cockpit, QWidget], Any] = getattr(import_module(f"ui.views.{name}"), f"{name.capitalize()}View")
             screen = self.made[name] = kind(self._cockpit, self.pages)
             self.pages.addWidget(screen)
+            if self._settings is not None:
+                screen.remember(self._settings)
             slots: dict[str, Any] = {
                 "deploy_wanted": self.deploy_wanted,
                 "rollback_wanted": self.rollback_wanted,
@@ -107,9 +111,12 @@ class Centre(QWidget):
     def show_place(self, service: str, environment: str) -> None:
         """Show this service in this environment."""
         self.service, self.environment, self._version = service, environment, ""
-        words = f"{plain(service)} in {plain(environment)}" if environment else plain(service)
-        self.title.set_text(words or "Nothing selected")
+        self._tell_title()
         self._fill()
+
+    def _tell_title(self) -> None:
+        words = f"{plain(self.service)} in {plain(self.environment)}" if self.environment else plain(self.service)
+        self.title.set_text(words or plain(self._cockpit.store.state.starting, 200) or "Nothing selected")
 
     def show_version(self, name: str) -> None:
         """Tests and approvals show this version."""
@@ -127,6 +134,8 @@ class Centre(QWidget):
 
     def on_change(self, change: Change) -> None:
         """Screens that are hidden note that they are late; those that can be seen read at once."""
+        if change.touches("starting"):
+            self._tell_title()
         for screen in self.made.values():
             if hasattr(screen, "on_change"):
                 screen.on_change(change)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSignalBlocker, Qt
+from PySide6.QtCore import QSignalBlocker
 from PySide6.QtGui import QFontMetrics
-from PySide6.QtWidgets import QComboBox, QPlainTextEdit, QProgressBar, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QPlainTextEdit, QProgressBar, QVBoxLayout, QWidget
 
 from cockpit.domain.checks import CheckRun, CheckState
 from cockpit.domain.errors import CockpitError
 from ui.models.columns import SuiteRow, TestRow, suite_columns, test_columns
 from ui.models.text import age_text, count_text, duration_text, plain, plain_lines, short_id, short_time_text, time_text, time_tooltip
-from ui.theme import font, state_mark
-from ui.views.base import View, bar, button
+from ui.theme import state_mark
+from ui.views.base import View, bar, button, split_of, text_pane
 from ui.views.check_runs import (
     detailed,
     duration_bars,
@@ -89,20 +89,17 @@ class ChecksView(View):
         self.log_button = button("Log of the suite", self)
         self.rerun_button = button("Run again", self)
         self.stop_button = button("Stop", self)
-        self.say = Row(self)
-        self.say.hide()
+        self.say = Row(self, one_line=True)
         self.box.addWidget(self.suites)
-        self.box.addLayout(bar(self.log_button, self.rerun_button, self.stop_button, None))
-        self.box.addWidget(self.say)
+        # what is said stands beside the buttons, where its coming moves nothing
+        actions = bar(self.log_button, self.rerun_button, self.stop_button)
+        actions.addWidget(self.say, 1)
+        self.box.addLayout(actions)
 
     def _build_tests(self) -> None:
         self.tests = TableView(test_columns(), lambda r: (r.suite, r.test.name), "Tests", self)
-        self.message = QPlainTextEdit(self)
-        self.message.setReadOnly(True)
-        self.message.setFont(font("mono"))
-        self.message.setAccessibleName("Message of the test, or log")
+        self.message = text_pane("Message of the test, or log", self, "mono")
         self.message.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.message.setTabChangesFocus(True)
         self.message.setPlaceholderText("Choose a failed test to read its own message, or open a suite's log.")
         self.message_title = Text(role="muted", ink="muted", parent=self)
         self.history_title = Text(role="muted", ink="muted", parent=self)
@@ -113,11 +110,7 @@ class ChecksView(View):
         column.setSpacing(4)
         column.addWidget(self.message_title)
         column.addWidget(self.message, 1)
-        self.split = QSplitter(Qt.Orientation.Vertical, self)
-        self.split.setChildrenCollapsible(False)
-        self.split.setHandleWidth(8)
-        self.split.addWidget(self.tests)
-        self.split.addWidget(below)
+        self.split = split_of("checks", self, self.tests, below)
         self.split.setStretchFactor(0, 3)
         self.split.setStretchFactor(1, 2)
         self.box.addWidget(self.split, 1)
@@ -144,7 +137,7 @@ class ChecksView(View):
 
     def _forget(self) -> None:
         self._picked, self._suite, self._log_of = "", "", ""
-        self.say.hide()
+        self.say.set_row("", "")
         self._show_message("", "")
 
     @property
@@ -335,12 +328,10 @@ class ChecksView(View):
             self._refused(f"{error.message} {error.hint}".strip())
             return False
         self.say.set_row("info", words)
-        self.say.show()
         return True
 
     def _refused(self, words: str) -> None:
         self.say.set_row("blocked", words)
-        self.say.show()
 
     @property
     def message_height(self) -> int:

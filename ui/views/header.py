@@ -5,37 +5,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import QIcon, QPainter, QPaintEvent, QPen, QPixmap
-from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLineEdit, QMenu, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QIcon, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import QApplication, QButtonGroup, QComboBox, QHBoxLayout, QLineEdit, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from cockpit.services.store import Change
-from ui.models.text import clock_text, plain, time_tooltip, tooltip_text
-from ui.theme import Theme, theme_of
+from ui.bridge import guarded
+from ui.models.text import clock_text, health_words, plain, time_tooltip, tooltip_text
+from ui.theme import Theme, apply, theme_of
 from ui.views.base import button
 from ui.widgets.panel import StateLabel
-from ui.widgets.shapes import paint_state
+from ui.widgets.shapes import fill, paint_state
 from ui.widgets.texts import Text
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
 
+THEME_NAMES = {"dark": "dark", "light": "light", "contrast": "high contrast"}
 REGIMES = ("calm", "volatile", "crash")
 _ASK_EVERY = 5  # seconds between questions for the playground's regime
 _LOUD = ("failed", "stopped", "stale", "pending", "ok")
 
 
 class Header(QWidget):
-    """`environment_chosen`, `filter_changed`, `sources_wanted`, `help_wanted` (page)."""
+    """`environment_chosen`, `filter_changed`, `sources_wanted`, `help_wanted` (page), `theme_chosen` (its name; applied already)."""
 
     environment_chosen = Signal(str)
     filter_changed = Signal(str)
     sources_wanted = Signal()
     help_wanted = Signal(str)
+    theme_chosen = Signal(str)
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._cockpit = cockpit
         self._ticks, self._chosen = 0, ""
+        self._themes: dict[str, QAction] = {}
         self._build_row()
         self.banner = PlaygroundBanner(cockpit, self)
         box = QVBoxLayout(self)
@@ -62,6 +66,7 @@ class Header(QWidget):
         menu = QMenu(self.help)
         menu.addAction("Keyboard shortcuts", self._shortcuts)
         menu.addAction("Guide", self._guide)
+        menu.aboutToShow.connect(self._offer_themes)
         self.help.setMenu(menu)
         self.clock = Text(role="number", elide=False, parent=self)
         self._row = QHBoxLayout()
@@ -80,6 +85,25 @@ class Header(QWidget):
 
     def _picked(self, index: int) -> None:
         self.environment_chosen.emit(self.environment.itemData(index))
+
+    def _offer_themes(self) -> None:
+        """The themes, at the first time that the menu opens."""
+        menu = self.help.menu()
+        if not self._themes:
+            menu.addSeparator()
+            for name, words in THEME_NAMES.items():
+                self._themes[name] = menu.addAction(f"Theme: {words}")
+                self._themes[name].setData(name)
+                self._themes[name].setCheckable(True)
+            menu.triggered.connect(self._menu_chosen)
+        for name, action in self._themes.items():
+            action.setChecked(name == theme_of(self).name)
+
+    def _menu_chosen(self, action: QAction) -> None:
+        app = QApplication.instance()
+        if action.data() in self._themes and isinstance(app, QApplication):
+            apply(app, action.data())
+            self.theme_chosen.emit(action.data())
 
     def _shortcuts(self) -> None:
         self.help_wanted.emit("shortcuts")
@@ -142,11 +166,12 @@ class Header(QWidget):
             self.sources.setIcon(state_icon(worst, theme_of(self), self.devicePixelRatioF()) if worst else QIcon())
             self.sources.setAccessibleName(f"sources: {words or 'none'}")
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """A surface with an edge below."""
         theme = theme_of(self)
         with QPainter(self) as painter:
-            painter.fillRect(self.rect(), theme.surface)
+            fill(painter, self.rect(), theme.surface)
             painter.setPen(QPen(theme.line, 0))
             painter.drawLine(self.rect().bottomLeft(), self.rect().bottomRight())
 
@@ -197,11 +222,12 @@ class PlaygroundBanner(QWidget):
         if self._cockpit.playground is not None:
             self._cockpit.playground.set_regime(choice.text())
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """Raised, so that nobody takes it for the real thing."""
         theme = theme_of(self)
         with QPainter(self) as painter:
-            painter.fillRect(self.rect(), theme.raised)
-            painter.fillRect(QRectF(0, 0, 4, self.height()), theme.running)
+            fill(painter, self.rect(), theme.raised)
+            fill(painter, QRectF(0, 0, 4, self.height()), theme.running)
             painter.setPen(QPen(theme.line, 0))
             painter.drawLine(self.rect().topLeft(), self.rect().topRight())

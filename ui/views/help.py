@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QGridLayout, QPlainTextEdit, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QGridLayout, QTabWidget, QVBoxLayout, QWidget
 
 from cockpit.paths import resource
-from ui.theme import font
-from ui.views.base import button
+from ui.views.base import button, text_pane
 from ui.widgets.texts import Text
 
 SHORTCUTS: tuple[tuple[str, str], ...] = (
@@ -61,11 +60,7 @@ class HelpDialog(QDialog):
         return page
 
     def _guide(self) -> QWidget:
-        page = QPlainTextEdit(self)
-        page.setReadOnly(True)
-        page.setAccessibleName("Guide")
-        page.setFont(font("body"))
-        page.setTabChangesFocus(True)
+        page = text_pane("Guide", self)
         page.setPlainText(guide_text())
         return page
 

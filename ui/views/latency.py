@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSignalBlocker, Qt
+from PySide6.QtCore import QSettings, QSignalBlocker, Qt
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from cockpit.services.store import LatencyStatus
+from ui.bridge import guarded
 from ui.models.text import age_text, ms_text, number_text, percent_text, plain, rate_text
 from ui.views.base import View, button
 from ui.views.latency_feed import LatencyFeed
-from ui.widgets.chart import ChartLoader, CurveSpec, TimeChart
+from ui.widgets.chart import CurveSpec, TimeChart
+from ui.widgets.chart_loader import ChartLoader
 from ui.widgets.chart_overlay import Mark
 from ui.widgets.panel import ProgressLine, StateLabel
 from ui.widgets.texts import Text
@@ -72,6 +74,10 @@ class LatencyView(View):
         row.setSpacing(16)
         row.addWidget(self.number)
         row.addLayout(words, 1)
+        self.log_button: QPushButton = button("Log", self, role="flat", checkable=True, tip="A logarithmic axis of the latency")
+        self.log_button.setAccessibleName("Logarithmic axis")
+        self.log_button.toggled.connect(self._log_toggled)
+        row.addWidget(self.log_button)
         self.box.addLayout(row)
 
     def _build_controls(self) -> None:
@@ -102,11 +108,13 @@ class LatencyView(View):
 
     # charts, made when they can be ------------------------------------------------------------------------------------------
 
+    @guarded
     def showEvent(self, event: QShowEvent) -> None:
         """Ask for the chart library at the first time; then catch up."""
         self.loader.start()
         super().showEvent(event)
 
+    @guarded
     def hideEvent(self, event: QHideEvent) -> None:
         """What happens meanwhile is read when shown again."""
         self._late = True
@@ -119,6 +127,7 @@ class LatencyView(View):
         rate = TimeChart("Throughput", (requests,), rate_text, lambda v: f"{v:,g} /s", "12,345 /s", self)
         errors.set_least_top(0.01)
         self.charts = (quantiles, errors, rate)
+        quantiles.set_log(self.log_button.isChecked())
         self.placeholder.hide()
         for chart, stretch in zip(self.charts, (5, 2, 2), strict=True):
             chart.moved.connect(self._moved)
@@ -145,6 +154,17 @@ class LatencyView(View):
         self.windows.setExclusive(True)
         self.refresh()
 
+    def remember(self, settings: QSettings) -> None:
+        """Keep the kind of axis, besides."""
+        super().remember(settings)
+        self.log_button.setChecked(settings.value("latency/log", "") == "log")
+
+    def _log_toggled(self, on: bool) -> None:
+        if self.charts:
+            self.charts[0].set_log(on)
+        if self._settings is not None:
+            self._settings.setValue("latency/log", "log" if on else "linear")
+
     def follow_now(self) -> None:
         """Keep the newest in sight again."""
         self.follow = True
@@ -158,6 +178,7 @@ class LatencyView(View):
             self._end_s = min(centre_s + self._span_s / 2, self.cockpit.clock_us() / 1e6)
         self.read()
 
+    @guarded
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """F follows from anywhere in this view."""
         if event.key() == Qt.Key.Key_F and event.modifiers() == Qt.KeyboardModifier.NoModifier:
@@ -186,7 +207,7 @@ class LatencyView(View):
     def refresh(self) -> None:
         """Everything as of now."""
         book = self.cockpit.latency
-        _offer(self.node, "all nodes", book.nodes(self.place))
+        _offer(self.node, "all nodes", book.nodes(self.place), f"{self.service}-")
         _offer(self.operation, "all operations", book.operations(self.place))
         fact = self.state.latency.get(self.place)
         self._tell(fact)
@@ -231,7 +252,8 @@ class LatencyView(View):
             chart.set_stale(stale)
             chart.set_empty(title, hint if chart is self.charts[0] else "")
             chart.set_data(at_us, columns)
-        self.charts[0].set_band(band.low_ms if band else None, band.high_ms if band else None)
+        name = f"band of {plain(band.version, 40)}" if band and band.version else "band"
+        self.charts[0].set_band(band.low_ms if band else None, band.high_ms if band else None, name)
         for chart in self.charts:
             chart.set_range(start_s, self._end_s)
 
@@ -256,8 +278,8 @@ class LatencyView(View):
         return "Nothing was measured in this window", "Choose a longer window, or press F to see the newest."
 
 
-def _offer(combo: QComboBox, everything: str, names: tuple[str, ...]) -> None:
-    """Fill a selector; what is chosen stays, even where it is gone for the moment."""
+def _offer(combo: QComboBox, everything: str, names: tuple[str, ...], prefix: str = "") -> None:
+    """Fill a selector; what is chosen stays, even where it is gone for the moment. Names are shown without `prefix`."""
     chosen = combo.currentData() or ALL
     wanted = [ALL, *names] if chosen == ALL or chosen in names else [ALL, *names, chosen]
     if [combo.itemData(i) for i in range(combo.count())] == wanted:
@@ -265,7 +287,7 @@ def _offer(combo: QComboBox, everything: str, names: tuple[str, ...]) -> None:
     with QSignalBlocker(combo):
         combo.clear()
         for name in wanted:
-            combo.addItem(everything if name == ALL else plain(name, 80), name)
+            combo.addItem(everything if name == ALL else plain(name.removeprefix(prefix), 80), name)
         combo.setCurrentIndex(wanted.index(chosen))
 
 

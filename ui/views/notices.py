@@ -13,10 +13,12 @@ from ui.models.table import Column
 from ui.models.text import plain, plural
 from ui.views.base import View, bar, button
 from ui.widgets.table_view import TableView
-from ui.widgets.texts import RowList, Text
+from ui.widgets.texts import RowList, Text, scrolled
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
+
+DETAIL_LINES = 4  # a notice and its way out
 
 
 class NoticesView(View):
@@ -37,7 +39,7 @@ class NoticesView(View):
         self.detail.went.connect(self.went)
         self.box.addLayout(bar(self.count, self.close_button))
         self.box.addWidget(self.table, 1)
-        self.box.addWidget(self.detail)
+        self.box.addWidget(scrolled(self.detail, self, DETAIL_LINES))
         self.close_button.clicked.connect(self.closed)
         self.table.row_selected.connect(self._selected)
         self.table.row_activated.connect(self._activated)

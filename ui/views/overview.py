@@ -8,11 +8,13 @@ from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistent
 from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
+from ui.bridge import guarded
 from ui.models.text import as_of_text, plain, tooltip_text
 from ui.theme import Theme, font, theme_of
 from ui.views.base import View
 from ui.views.overview_cells import Cell, Cells
-from ui.widgets.shapes import SIZE, paint_state
+from ui.widgets.panel import ProgressLine
+from ui.widgets.shapes import SIZE, fill, paint_state
 from ui.widgets.texts import Text
 from ui.widgets.trend import paint_trend
 
@@ -60,26 +62,31 @@ class _Model(QAbstractTableModel):
             return None
         return self.cells.get((self.services[index.row() // 2], self.environments[index.column()]))
 
+    @guarded
     def rowCount(self, parent: _Index = _ROOT) -> int:
         """Two rows a service."""
         return 0 if parent.isValid() else 2 * len(self.services)
 
+    @guarded
     def columnCount(self, parent: _Index = _ROOT) -> int:
         """One column an environment."""
         return 0 if parent.isValid() else len(self.environments)
 
+    @guarded
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Environments across the top."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole and section < len(self.environments):
             return plain(self.environments[section]) or "no environment named"
         return None
 
+    @guarded
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Names are not chosen, cells are."""
         if index.row() % 2 == 0:
             return Qt.ItemFlag.ItemIsEnabled
         return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 
+    @guarded
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Words for accessibility and tooltips; the delegate paints from the cells."""
         if not index.isValid():
@@ -96,10 +103,12 @@ class _Model(QAbstractTableModel):
 class _Delegate(QStyledItemDelegate):
     """Paints a cell: version and age, state, what is pending, and the p99 of the last ten minutes."""
 
+    @guarded
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         """Fixed."""
         return QSize(MIN_PX, CELL_PX if index.row() % 2 else NAME_PX)
 
+    @guarded
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         """One cell, or a service's name."""
         view = self.parent()
@@ -138,7 +147,7 @@ def _content(painter: QPainter, box: QRect, cell: Cell, theme: Theme) -> None:
     line = QRect(box.left(), box.top() + 24, box.width(), 18)
     colour = quiet if cell.stale else theme.state_colour(cell.state)
     if cell.loud:
-        painter.fillRect(line.adjusted(-4, 0, 4, 0), colour)
+        fill(painter, line.adjusted(-4, 0, 4, 0), colour)
         _text(painter, line, cell.words, "strong", theme.on_fill)
     else:
         paint_state(painter, QRectF(line.left(), line.top(), SIZE, line.height()), cell.state, theme)
@@ -175,6 +184,7 @@ class Matrix(QTableView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._width = 0
         self.cells = _Model(self)
         self.setModel(self.cells)
         self.setItemDelegate(_Delegate(self))
@@ -205,6 +215,7 @@ class Matrix(QTableView):
             colours.setColor(role, ground)
         self.setPalette(colours)
 
+    @guarded
     def changeEvent(self, event: QEvent) -> None:
         """Another theme: another ground."""
         super().changeEvent(event)
@@ -224,11 +235,14 @@ class Matrix(QTableView):
     def _fit(self) -> None:
         count = len(self.cells.environments)
         for c in range(count):
-            self.setColumnWidth(c, max(MIN_PX, self.viewport().width() // count))
+            self.setColumnWidth(c, max(MIN_PX, self._width // count))
 
+    @guarded
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Columns share the width."""
         super().resizeEvent(event)
+        # not viewport().width(): a widget of Qt's own, seen for the first time, makes PySide load every kind of widget there is
+        self._width = event.size().width()
         self._fit()
 
     def choose(self, service: str, environment: str) -> bool:
@@ -244,8 +258,10 @@ class Matrix(QTableView):
         cell = self.cells.cell(index)
         if cell is not None:
             self.chosen.emit(cell.service, cell.environment)
-        self.viewport().update()
+        if before.isValid():
+            self.viewport().update()
 
+    @guarded
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrows and j/k walk the cells, Enter opens; the rest belongs to the window."""
         steps = {Qt.Key.Key_Down: (1, 0), Qt.Key.Key_J: (1, 0), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_K: (-1, 0)}
@@ -267,6 +283,7 @@ class Matrix(QTableView):
         column = min(max((now.column() if now.isValid() else 0) + right, 0), environments - 1)
         self.choose(self.cells.services[row], self.cells.environments[column])
 
+    @guarded
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """A click on a name chooses its service in the environment that is chosen."""
         index = self.indexAt(event.position().toPoint())
@@ -276,6 +293,7 @@ class Matrix(QTableView):
             return
         super().mousePressEvent(event)
 
+    @guarded
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Open what lies under the pointer."""
         self._open(self.indexAt(event.position().toPoint()))
@@ -285,6 +303,7 @@ class Matrix(QTableView):
         if cell is not None:
             self.opened.emit(cell.service, cell.environment)
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """The cells; without any, what would fill them."""
         super().paintEvent(event)
@@ -314,7 +333,9 @@ class OverviewView(View):
         self.setAccessibleName("Overview")
         self.matrix = Matrix(self)
         self.heading = Text("Overview", role="title", parent=self)
-        self.box.setContentsMargins(12, 12, 4, 12)
+        self.box.setContentsMargins(12, 2, 4, 12)
+        self.line = ProgressLine(self)
+        self.box.addWidget(self.line)
         self.box.addWidget(self.heading)
         self.box.addWidget(self.matrix, 1)
         self.matrix.chosen.connect(self._chosen)
@@ -340,10 +361,12 @@ class OverviewView(View):
         words = self._filter.lower().split()
         services = [s.name for s in state.services if all(w in s.name.lower() for w in words)]
         # a repository alone has no environments: one column without a name then carries what is named as live
-        environments = [e.name for e in sorted(state.environments, key=lambda e: e.rank)] or [""]
+        environments = [e.name for e in sorted(state.environments, key=lambda e: e.rank)] or [""] * bool(state.services)
         fresh = self.matrix.cells.shape(services, environments)
         self.matrix.cells.fill({(s, e): self._cells.read(s, e) for s in services for e in environments})
         self.matrix.setAccessibleDescription(self._empty_words())
+        self.line.set_busy(bool(state.starting))
+        self.matrix.horizontalHeader().setVisible(bool(environments))
         if fresh:
             self.matrix.arrange()
             self.matrix.choose(self.service, self.environment)
@@ -353,4 +376,9 @@ class OverviewView(View):
             return f"No service matches “{plain(self._filter)}”."
         if self.state.starting:
             return plain(self.state.starting)
+        if self.cockpit.read_only:
+            return (
+                "No services yet, and this window only reads. Start it without --read-only: then the playground comes up by itself. "
+                "Or name a service with its repository in cockpit.toml."
+            )
         return "No services yet. Name one with its repository in cockpit.toml, or run: release-cockpit open PATH"

@@ -73,7 +73,8 @@ class Cells:
             as_of_us=fleet.at_us if fleet else 0,
             pending=self._pending(state, service, environment, live),
             p99=ms_text(latency.value.point.p99_ms) if latency and not latency.stale(now_us) else "",
-            trend=self._trend(at, now_us) if latency else (),
+            # until the cockpit is whole there is nothing to draw: samples are read after the first paint
+            trend=self._trend(at, now_us) if latency and self._cockpit.whole else (),
             limit_ms=latency.value.band.high_ms if latency and latency.value.band else None,
         )
 

@@ -13,11 +13,13 @@ from ui.models.table import Column
 from ui.models.text import health_words, plain
 from ui.views.base import View, bar, button
 from ui.widgets.table_view import TableView
-from ui.widgets.texts import RowList, Text
+from ui.widgets.texts import RowList, Text, scrolled
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
     from cockpit.services.runtime import Outcome
+
+DETAIL_LINES = 5  # a problem, its way out, and what a test found
 
 
 class SourcesView(View):
@@ -37,7 +39,7 @@ class SourcesView(View):
         self.detail = RowList("The selected source", self)
         self.box.addLayout(bar(self.count, self.test_button, self.ask_button))
         self.box.addWidget(self.table, 1)
-        self.box.addWidget(self.detail)
+        self.box.addWidget(scrolled(self.detail, self, DETAIL_LINES))
         self.test_button.clicked.connect(self._test)
         self.ask_button.clicked.connect(self._ask)
         self.table.row_selected.connect(self._selected)

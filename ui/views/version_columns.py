@@ -61,7 +61,7 @@ def _commit_words(row: VersionRow) -> str:
 
 
 def _approvals(row: VersionRow) -> str:
-    return f"{row.approvals_given} of {row.approvals_required}" if row.approvals_required else "none needed"
+    return f"{row.approvals_given} of {row.approvals_required}" if row.approvals_required else "none"
 
 
 def _name(person: str) -> str:

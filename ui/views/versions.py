@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QPlainTextEdit, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
+from cockpit.domain.readiness import Reason
 from cockpit.domain.release import Changes, Commit, Version, version_key
 from cockpit.services import status
 from cockpit.services.store import Change
 from ui.models.columns import VersionRow
 from ui.models.text import age_text, plain, plain_lines, plural, short_id, time_text
-from ui.views.base import View, bar, button
+from ui.views.base import View, bar, button, split_of, text_pane
 from ui.views.version_columns import commit_columns, version_columns
+from ui.widgets.panel import ProgressLine
 from ui.widgets.table_view import TableView
 from ui.widgets.texts import Row, Text
 
@@ -22,12 +25,13 @@ if TYPE_CHECKING:
 
 AHEAD = 8  # pending versions whose commits are asked for without being selected
 FILES_SHOWN = 200
+ALL_REASONS = "all reasons"
 
 
 class VersionsView(View):
     """`deploy_wanted` and `rollback_wanted` carry a version's name; `version_selected` the selected Version or None."""
 
-    kinds = frozenset(["services", "versions", "artifacts", "changes", "fleets", "checks", "approvals", "environments"])
+    kinds = frozenset(["services", "versions", "artifacts", "changes", "fleets", "checks", "approvals", "environments", "starting"])
     deploy_wanted = Signal(str)
     rollback_wanted = Signal(str)
     version_selected = Signal(object)
@@ -39,16 +43,16 @@ class VersionsView(View):
         self._asked: set[tuple[str, str, str, str]] = set()
         self._chosen_by_hand = False
         self._filling = False
+        self._reasons: tuple[Reason, ...] = ()
         self._build_top()
         self._build_bottom()
-        self.split = QSplitter(Qt.Orientation.Vertical, self)
-        self.split.setChildrenCollapsible(False)
-        self.split.setHandleWidth(8)
-        self.split.addWidget(self._upper)
-        self.split.addWidget(self._lower)
+        self.line = ProgressLine(self)
+        self.box.setContentsMargins(16, 2, 16, 12)
+        self.split = split_of("versions", self, self._upper, self._lower)
         self.split.setStretchFactor(0, 2)
         self.split.setStretchFactor(1, 3)
         self.split.setSizes([260, 360])
+        self.box.addWidget(self.line)
         self.box.addWidget(self.split, 1)
 
     def _build_top(self) -> None:
@@ -71,24 +75,15 @@ class VersionsView(View):
         self._lower = QWidget(self)
         self.heading = Text(role="title", parent=self._lower)
         self.people = Text(ink="muted", parent=self._lower)
-        self.ready = Row(self._lower)
-        self.ready.went.connect(self.went)
-        # room for two lines at all times: the table below must not move when the words change
-        self.ready.setFixedHeight(2 * self.ready.fontMetrics().height() + 6)
+        # one line at all times: the table below must not move when the words change
+        self.ready = Row(self._lower, one_line=True)
+        self.ready.went.connect(self._ready_pressed)
         self.in_button = button("Come in", self._lower, checkable=True)
         self.out_button = button("Not in it", self._lower, checkable=True, tip="Commits that are live and not in this version")
         self.in_button.setChecked(True)
         self.commits = TableView(commit_columns(self.cockpit.clock_us), lambda c: c.id, "Commits", self._lower)
-        self.detail = QPlainTextEdit(self._lower)
-        self.detail.setReadOnly(True)
-        self.detail.setAccessibleName("The commit's message, people and files")
-        self.detail.setTabChangesFocus(True)
-        panes = QSplitter(Qt.Orientation.Vertical, self._lower)
-        panes.setChildrenCollapsible(False)
-        panes.setHandleWidth(8)
-        panes.addWidget(self.commits)
-        panes.addWidget(self.detail)
-        panes.setSizes([220, 110])
+        self.detail = text_pane("The commit's message, people and files", self._lower)
+        panes = split_of("commits", self._lower, self.commits, self.detail, sizes=(220, 110))
         box = QVBoxLayout(self._lower)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(8)
@@ -160,6 +155,9 @@ class VersionsView(View):
             words = ("No version yet", "A tag such as v1.2.0 makes one. cockpit.toml can name the tags' pattern: tag_pattern.")
         if not self.service:
             words = ("Nothing selected", "Choose a service in the overview.")
+        if self.state.starting and not known:
+            words = (plain(self.state.starting, 200), "Its services and their versions appear as soon as it runs.")
+        self.line.set_busy(bool(self.state.starting) and not known)
         self.table.set_empty(*words)
 
     def _summary(self, live: str | None, known: tuple[Version, ...], waiting: int) -> None:
@@ -194,9 +192,9 @@ class VersionsView(View):
         if version is None:
             self.heading.set_text("")
             self.people.set_text("")
-            self.ready.hide()
+            self.ready.set_row("", "")
             self.commits.set_rows([])
-            self.commits.set_empty("No version selected", "")
+            self.commits.set_empty("" if self.state.starting else "No version selected", "")
             self.detail.setPlainText("")
             return
         self.heading.set_text(f"{version.name}" + (f" against {live}" if live and live != version.name else ""))
@@ -226,7 +224,7 @@ class VersionsView(View):
 
     def _show_readiness(self, version: Version, live: str) -> None:
         if not self.environment or version.name == live or self._is_older(version, live):
-            self.ready.hide()
+            self.ready.set_row("", "")
             return
         ready = status.ready(self.state, version, self.environment, self.cockpit.rules, self.cockpit.clock_us())
         if ready.ok:
@@ -235,8 +233,24 @@ class VersionsView(View):
             first, more = ready.reasons[0], len(ready.reasons) - 1
             also = f", and {more} more" if more else ""
             words = f"Not ready for {plain(self.environment)}: {plain(first.text)}{also}"
-            self.ready.set_row("pending", words, "", first.place)
-        self.ready.show()
+            tip = "\n".join(reason.text for reason in ready.reasons) if more else ""
+            self.ready.set_row("pending", words, "", ALL_REASONS if more else first.place, tip)
+        self._reasons = ready.reasons
+
+    def _ready_pressed(self, place: str) -> None:
+        """One reason leads to its place; of several a menu asks which."""
+        if place != ALL_REASONS:
+            self.went.emit(place)
+            return
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for reason in self._reasons:
+            menu.addAction(plain(reason.text, 200).replace("&", "&&")).setData(reason.place)
+        menu.triggered.connect(self._reason_chosen)
+        menu.popup(self.ready.mapToGlobal(self.ready.rect().bottomLeft()))
+
+    def _reason_chosen(self, action: QAction) -> None:
+        self.went.emit(action.data())
 
     def _act_look(self, version: Version | None, live: str) -> None:
         self.act_button.setVisible(version is not None and bool(self.environment))
@@ -252,13 +266,16 @@ class VersionsView(View):
         return bool(live) and version_key(version.name) < version_key(live)
 
     def on_change(self, change: Change) -> None:
-        """Ages count here only for what is stale."""
+        """Each second what is written of ages, and what is ready only while test results are fresh, is written anew."""
         super().on_change(change)
-        fact = self.state.versions.get(self.service)
-        if change.touches("ages") and fact is not None and fact.stale(self.cockpit.clock_us()) and self.isVisible():
+        if change.touches("ages") and not change.ids and self.isVisible() and self.service:
             known = status.versions(self.state, self.service)
             live = status.live_name(self.state, self.service, self.environment)
             self._summary(live, known, len(status.pending_versions(self.state, self.service, self.environment)))
+            if self.version is not None:
+                self._show_readiness(self.version, live or "")
+            self.table.refresh()
+            self.commits.refresh()
 
     # ---- what a person does
 

@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QHelpEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from ui.bridge import guarded
 from ui.models.text import duration_text, plain, tooltip_text
 from ui.theme import Theme, font, theme_of
 from ui.widgets.shapes import paint_state
@@ -47,10 +48,12 @@ class DurationBars(QWidget):
             self.setAccessibleDescription(words or "no finished run yet")
             self.update()
 
+    @guarded
     def sizeHint(self) -> QSize:
         """Room for bars of 40 pixels, their numbers and names."""
         return QSize(300, 44 + 2 * QFontMetrics(font("muted")).height() + 4)
 
+    @guarded
     def minimumSizeHint(self) -> QSize:
         """One bar."""
         return QSize(120, self.sizeHint().height())
@@ -63,6 +66,7 @@ class DurationBars(QWidget):
         bars = self._bars[-count:]
         return [(bar, QRect(i * slot, 0, slot, self.height())) for i, bar in enumerate(bars)]
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """The bars, or what would fill this."""
         theme = theme_of(self)
@@ -77,6 +81,7 @@ class DurationBars(QWidget):
             for bar, rect in self._shown():
                 _paint_bar(painter, bar, rect, longest, theme)
 
+    @guarded
     def event(self, event: QEvent) -> bool:
         """The tooltip of the bar under the pointer."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):

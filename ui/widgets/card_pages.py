@@ -6,30 +6,25 @@ from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QFrame,
     QHBoxLayout,
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
+from ui.bridge import guarded
 from ui.models.text import age_text, duration_text, plural, short_id
 from ui.theme import font, state_of, theme_of
-from ui.widgets.texts import RowList, Text, focus_ring
+from ui.widgets.panel import ProgressLine
+from ui.widgets.texts import RowContent, RowList, Text, focus_ring, scrolled
 
-_STEP_STATES = {
-    "pending": "pending",
-    "stopping": "running",
-    "starting": "running",
-    "checking": "running",
-    "done": "done",
-    "failed": "failed",
-}
+NO_ENVIRONMENT = (
+    "Rollback and deployment need one: name it under [environments.NAME] in cockpit.toml, and a connection of kind deployment-v1."
+)
 _VERB = {"rollback": ("Roll back", "Rolling back", "Rolled back"), "deploy": ("Deploy", "Deploying", "Deployed")}
 _NOUN = {"rollback": "rollback", "deploy": "deployment"}
 
@@ -59,6 +54,7 @@ class FireButton(QAbstractButton):
         self.setAccessibleDescription(note)
         self.update()
 
+    @guarded
     def sizeHint(self) -> QSize:
         """As wide as the card."""
         return QSize(240, 44)
@@ -66,11 +62,13 @@ class FireButton(QAbstractButton):
     def _clicked(self) -> None:
         self.pressed_as.emit(False, False)
 
+    @guarded
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """The second half of a double click is told apart and clicks nothing."""
         event.accept()
         self.pressed_as.emit(True, False)
 
+    @guarded
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter and Space press it; a held key counts once."""
         if (
@@ -90,6 +88,7 @@ class FireButton(QAbstractButton):
             return theme.raised, theme.text, theme.accent
         return theme.surface, theme.muted, theme.line
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """Fill, words, the note below them, and the bar of the time that is left."""
         theme = theme_of(self)
@@ -146,6 +145,8 @@ class _Page(QWidget):
         self.box = QVBoxLayout(self)
         self.box.setContentsMargins(0, 0, 0, 0)
         self.box.setSpacing(4)
+        self.line = ProgressLine(self)
+        self.box.addWidget(self.line)
         self.what = Text(role="muted", ink="muted", parent=self)
         self.back = QPushButton("Back to rollback", self)
         self.back.setProperty("role", "link")
@@ -163,22 +164,6 @@ class _Page(QWidget):
         self.box.addLayout(top)
         for widget in (self.service, self.environment, self.move_text, self.digests):
             self.box.addWidget(widget)
-
-    def _scrolled(self, rows: RowList) -> QScrollArea:
-        area = QScrollArea(self)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.viewport().setAutoFillBackground(False)
-        holder = QWidget()
-        inner = QVBoxLayout(holder)
-        inner.setContentsMargins(0, 0, 4, 0)
-        inner.addWidget(rows)
-        inner.addStretch(1)
-        area.setWidget(holder)
-        holder.setAutoFillBackground(False)
-        return area
 
     def show_head(self, what: str, service: str, environment: str, move: str, digests: str) -> None:
         """Fill the head."""
@@ -204,19 +189,32 @@ class PlanPage(_Page):
         self.box.addWidget(self.expected)
         self.box.addSpacing(8)
         self.box.addWidget(self.heading)
-        self.box.addWidget(self._scrolled(self.rows), 1)
+        self.box.addWidget(scrolled(self.rows, self), 1)
 
-    def show_plan(self, plan: RolloutPlan | Refusal | None, past: int, now_us: int, chosen: bool) -> None:
-        """Fill the page; `past` is the number of deployments the expectation rests on."""
+    def show_plan(
+        self, plan: RolloutPlan | Refusal | None, past: int, now_us: int, chosen: bool, starting: str = "", service: str = ""
+    ) -> None:
+        """Fill the page; `past` is the number of deployments the expectation rests on.
+
+        Without a plan `starting` says what is waited for, and `service` which one is selected without an environment.
+        """
+        self.line.set_busy(bool(starting) and plan is None)
         if isinstance(plan, RolloutPlan):
             self._show_possible(plan, past, now_us, chosen)
         elif plan is not None:
             self._show_refusal(plan, now_us)
         else:
-            self.show_head("ROLLBACK", "Nothing selected", "Choose a place in the overview.", "", "")
+            rows: list[RowContent] = []
+            words = ("Nothing selected", "Choose a place in the overview.")
+            if starting:
+                words = (starting, "Its plan stands here then.")
+            elif service:
+                words = (service, "No environment is named.")
+                rows = [("pending", NO_ENVIRONMENT, "", "")]
+            self.show_head("ROLLBACK", *words, "", "")
             for text in (self.count, self.expected, self.heading):
                 text.set_text("")
-            self.rows.set_rows([])
+            self.rows.set_rows(rows)
 
     def _show_possible(self, plan: RolloutPlan, past: int, now_us: int, chosen: bool) -> None:
         what = plan.kind.upper() + (", target chosen by hand" if chosen and plan.kind == "rollback" else "")
@@ -237,7 +235,7 @@ class PlanPage(_Page):
             else f"about {duration_text(plan.expected_s)} (p90 of {past})"
         )
         self.heading.set_text("Preflight: " + _tally([str(line.state) for line in plan.preflight]))
-        self.rows.set_rows([(str(p.state), p.text, _age(p.at_us, now_us), p.place) for p in plan.preflight])
+        self.rows.set_rows([_row(str(p.state), p.text, _age(p.at_us, now_us), p.place, plan) for p in plan.preflight])
 
     def _show_refusal(self, plan: Refusal, now_us: int) -> None:
         target = plan.target.name if plan.target else "?"
@@ -250,16 +248,12 @@ class PlanPage(_Page):
         self.heading.set_text(f"Why not: {len(plan.reasons)} " + ("reason" if len(plan.reasons) == 1 else "reasons"))
         said = {reason.text for reason in plan.reasons}
         ages = {line.text: line for line in plan.preflight}
-        rows = [
-            (
-                str(ages[r.text].state) if r.text in ages else "blocked",
-                r.text,
-                _age(ages[r.text].at_us, now_us) if r.text in ages else "",
-                r.place,
-            )
-            for r in plan.reasons
-        ]
-        rows += [(str(p.state), p.text, _age(p.at_us, now_us), p.place) for p in plan.preflight if p.text not in said]
+        rows = []
+        for reason in plan.reasons:
+            line = ages.get(reason.text)
+            state, age = (str(line.state), _age(line.at_us, now_us)) if line else ("blocked", "")
+            rows.append(_row(state, reason.text, age, reason.place, plan))
+        rows += [_row(str(p.state), p.text, _age(p.at_us, now_us), p.place, plan) for p in plan.preflight if p.text not in said]
         self.rows.set_rows(rows)
 
 
@@ -281,9 +275,9 @@ class ProgressPage(_Page):
         self.box.addWidget(self.time)
         self.box.addWidget(self.bar)
         self.box.addSpacing(8)
-        self.box.addWidget(self._scrolled(self.rows), 1)
+        self.box.addWidget(scrolled(self.rows, self), 1)
 
-    def show_action(self, action: Action, expected_s: float | None, now_us: int, extra: list[tuple[str, str, str, str]]) -> None:
+    def show_action(self, action: Action, expected_s: float | None, now_us: int, extra: list[RowContent]) -> None:
         """Fill the page; `extra` are rows that the card knows besides (latency now, journal number)."""
         _, doing, done = _VERB.get(action.kind, ("", action.kind, action.kind))
         final = action.state.final
@@ -312,12 +306,25 @@ class ProgressPage(_Page):
         self.bar.setVisible(not final)
         self.bar.setRange(0, max(1, len(steps)))
         self.bar.setValue(ready)
-        rows = [(str(p.state), p.text, "", p.place) for p in action.proof]
-        if action.message:
-            rows.append((state, action.message, "", ""))
-        if not (action.state is ActionState.DONE and action.proof):
-            rows += [(s.state, f"{s.node}: {s.state}" + (f", {s.message}" if s.message else ""), "", "") for s in steps]
-        self.rows.set_rows(rows + extra)
+        self.rows.set_rows([*_proof_rows(action), *extra])
+
+
+def _row(state: str, words: str, right: str, place: str, of: Action | RolloutPlan | Refusal) -> RowContent:
+    """A row in which nodes are named without the service that stands above; whole in the tooltip."""
+    short = words.replace(f"{of.service}-{of.environment}-", f"{of.environment}-")
+    return (state, short, right, place, words if short != words else "")
+
+
+def _proof_rows(action: Action) -> list[RowContent]:
+    """Nodes, what was done, then what was seen of the latency."""
+    nodes = [_row(str(p.state), p.text, "", p.place, action) for p in action.proof if p.place != "latency"]
+    latency = [_row(str(p.state), p.text, "", p.place, action) for p in action.proof if p.place == "latency"]
+    told = [_row(outcome_words(action)[0], action.message, "", "", action)] if action.message else []
+    steps = action.deployment.steps if action.deployment else ()
+    if action.state is ActionState.DONE and action.proof:
+        steps = ()
+    going = [_row(s.state, f"{s.node}: {s.state}" + (f", {s.message}" if s.message else ""), "", "", action) for s in steps]
+    return [*nodes, *told, *latency, *going]
 
 
 def outcome_words(action: Action) -> tuple[str, str]:

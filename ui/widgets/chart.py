@@ -1,9 +1,8 @@
-"""Live curves over time, on pyqtgraph. Creating a TimeChart imports it: do that only after `ChartLoader` is ready."""
+"""Live curves over time, on pyqtgraph. Creating a TimeChart imports it: do that only after chart_loader.ChartLoader is ready."""
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,12 @@ from PySide6.QtCore import QEvent, QObject, QRectF, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from ui.bridge import guarded
 from ui.models.text import clock_text
 from ui.theme import font, theme_of
-from ui.widgets.chart_math import decimate, greatest, nearest, round_top, seconds_of, time_label, time_step_s, value_ticks, with_gaps
+from ui.widgets.chart_math import decimate, greatest, least, nearest, seconds_of, time_label, time_step_s, with_gaps
 from ui.widgets.chart_overlay import EndLabel, Mark, Overlay, ReadOut
+from ui.widgets.chart_scale import Scale
 
 if TYPE_CHECKING:
     from ui.widgets.chart_math import Floats
@@ -31,41 +32,6 @@ class CurveSpec(Struct, frozen=True):
     title: str
     tone: str
     dashed: bool = False
-
-
-class ChartLoader(QObject):
-    """Imports pyqtgraph in a thread of its own; `ready` comes on the GUI thread, at once where it is loaded already."""
-
-    ready = Signal()
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.loaded = False
-        self._done = threading.Event()
-        self._timer = QTimer(self)
-        self._timer.setInterval(20)
-        self._timer.timeout.connect(self._look)
-
-    def start(self) -> None:
-        """Begin; starting twice changes nothing."""
-        if not self.loaded and not self._timer.isActive():
-            # the import waits for one that another thread has begun, and blocks nobody here
-            # no daemon: the interpreter must not end in the middle of it
-            threading.Thread(target=self._load, name="chart-import").start()
-            self._timer.start()
-
-    def _load(self) -> None:
-        try:
-            import pyqtgraph  # noqa: F401
-        finally:
-            self._done.set()
-
-    @Slot()
-    def _look(self) -> None:
-        if self._done.is_set():
-            self._timer.stop()
-            self.loaded = True
-            self.ready.emit()
 
 
 class TimeChart(QWidget):
@@ -93,7 +59,8 @@ class TimeChart(QWidget):
         self._value_text, self._tick_text = value_text, tick_text
         self._data: dict[str, tuple[Floats, Floats]] = {}
         self._band: tuple[float, float] | None = None
-        self._top, self._least = 0.0, 0.0
+        self._band_name = ""
+        self._scale, self._least = Scale(), 0.0
         self._own = False
         self._empty = ("No data in this window", "")
         self._hover: float | None = None
@@ -182,12 +149,16 @@ class TimeChart(QWidget):
         mine = (c.name for c in self._curves if c.name in values)
         self._data = {name: with_gaps(x, np.asarray(values[name], dtype=np.float64)) for name in mine}
 
-    def set_band(self, low: float | None, high: float | None) -> None:
-        """The range of the baseline; None takes it away."""
+    def set_band(self, low: float | None, high: float | None, name: str = "") -> None:
+        """The range of the baseline with its name, painted at the next `set_range` or `refresh`; None takes it away."""
         self._band = None if low is None or high is None else (low, high)
+        self._band_name = name
         self._region.setVisible(self._band is not None)
-        if self._band is not None:
-            self._region.setRegion(self._band)
+
+    def set_log(self, on: bool) -> None:
+        """A logarithmic vertical axis: calm times stay readable beside a spike."""
+        self._scale.set_log(on)
+        self.refresh()
 
     def set_marks(self, marks: Sequence[Mark], named: bool = True) -> None:
         """Deployments and rollbacks; the lines alone where another chart above names them."""
@@ -238,41 +209,44 @@ class TimeChart(QWidget):
         start, end = self.range_s
         area = self._area()
         pixels = max(50, int(area.width()))
-        seen = self._band[1] if self._band is not None else self._least
+        known = {c.name: self._data[c.name] for c in self._curves if c.name in self._data}
+        thin = {name: decimate(x, y, start, end, pixels) for name, (x, y) in known.items()}
+        band = self._band or (math.inf, 0.0)
+        seen = max([band[1], self._least, *(greatest(ys) for _, ys in thin.values())])
+        self._fit(seen, min([band[0] or math.inf, *(least(ys) for _, ys in thin.values())]), area)
         last: dict[str, float] = {}
-        for curve in self._curves:
-            x, y = self._data.get(curve.name, (None, None))
-            if x is None or y is None:
-                self._lines[curve.name].setData([], [])
+        for name, line in self._lines.items():
+            if name not in thin:
+                line.setData([], [])
                 continue
-            xs, ys = decimate(x, y, start, end, pixels)
-            self._lines[curve.name].setData(xs, ys)
-            seen = max(seen, greatest(ys))
-            known = [v for v in ys[-20:] if math.isfinite(v)]
-            if known:
-                last[curve.name] = float(known[-1])
-        self._fit(max(seen, self._least), area)
+            xs, ys = thin[name]
+            line.setData(xs, self._scale.place(ys))
+            newest = [float(v) for v in ys[-20:] if math.isfinite(v)]
+            if newest:
+                last[name] = newest[-1]
         self.overlay.span, self.overlay.area = (start, end), area
         self.overlay.message = ("", "") if last else self._empty
         named = self._curves if len(self._curves) > 1 else ()
         self.overlay.ends = tuple(EndLabel(c.title, c.tone, self._y_of(last[c.name], area)) for c in named if c.name in last)
+        self.overlay.band = (self._band_name, self._y_of(band[1], area)) if self._band is not None else ("", 0.0)
         self.overlay.update()
         self._read()
 
-    def _fit(self, seen: float, area: QRectF) -> None:
-        top = round_top(seen, self._top)
-        if top != self._top:
-            self._top = top
+    def _fit(self, seen: float, least_seen: float, area: QRectF) -> None:
+        if self._scale.fit(seen, least_seen):
             self._own = True
-            self._view.setYRange(0, top, padding=0)
+            self._view.setYRange(*self._scale.limits, padding=0)
             self._view.updateMatrix()
             self._own = False
         start, end = self.range_s
-        ticks = value_ticks(top, int(area.height()))[1:]
+        low, _ = self._scale.limits
+        ticks = [t for t in self._scale.ticks(int(area.height())) if t > low]
         self._grid.setData([start, end] * len(ticks), [t for t in ticks for _ in range(2)])
+        if self._band is not None:
+            self._region.setRegion([self._scale.place_of(v) for v in self._band])
 
     def _y_of(self, value: float, area: QRectF) -> float:
-        return area.bottom() - value / max(1e-12, self._top) * area.height()
+        return area.bottom() - self._scale.share(value) * area.height()
 
     def _area(self) -> QRectF:
         return QRectF(self._view.sceneBoundingRect())
@@ -306,6 +280,7 @@ class TimeChart(QWidget):
 
     # events ----------------------------------------------------------------------------------------------------------------
 
+    @guarded
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The pointer over the plot, and its size."""
         if event.type() == QEvent.Type.MouseMove and isinstance(event, QMouseEvent):
@@ -320,6 +295,7 @@ class TimeChart(QWidget):
             self._redraw.start(0)
         return super().eventFilter(watched, event)
 
+    @guarded
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Walk, zoom, follow."""
         start, end = self.range_s
@@ -338,18 +314,21 @@ class TimeChart(QWidget):
             case _:
                 super().keyPressEvent(event)
 
+    @guarded
     def focusInEvent(self, event: Any) -> None:
         """The ring shows where the keyboard is."""
         self.overlay.focused = True
         self.overlay.update()
         super().focusInEvent(event)
 
+    @guarded
     def focusOutEvent(self, event: Any) -> None:
         """The ring goes."""
         self.overlay.focused = False
         self.overlay.update()
         super().focusOutEvent(event)
 
+    @guarded
     def changeEvent(self, event: QEvent) -> None:
         """Another theme."""
         super().changeEvent(event)
@@ -364,12 +343,13 @@ class TimeChart(QWidget):
             self.moved.emit(float(limits[0]), float(limits[1]))
 
     def _value_ticks(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        ticks = value_ticks(self._top or 1.0, int(size))
+        ticks = self._scale.ticks(int(size))
         return [(ticks[1] - ticks[0] if len(ticks) > 1 else 1.0, ticks)]
 
     def _value_strings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
         # a label at the very top would be cut in half
-        return [self._tick_text(v) if v <= self._top * 0.94 else "" for v in values]
+        known = [self._scale.value_of(v) for v in values]
+        return [self._tick_text(v) if self._scale.share(v) <= 0.94 else "" for v in known]
 
     def _time_spacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
         return [(float(time_step_s(high - low, int(size))), 0.0)]

@@ -81,6 +81,15 @@ def greatest(values: Sequence[float] | Floats) -> float:
     return float(known.max()) if len(known) else 0.0
 
 
+def least(values: Sequence[float] | Floats) -> float:
+    """The least finite value above zero, or infinity."""
+    import numpy as np
+
+    known = np.asarray(values, dtype=np.float64)
+    known = known[np.isfinite(known) & (known > 0)]
+    return float(known.min()) if len(known) else math.inf
+
+
 def round_top(value: float, before: float = 0.0) -> float:
     """A round upper limit above `value`; the one `before` stays while it still fits well, so that the axis seldom moves."""
     if not math.isfinite(value) or value <= 0:

@@ -10,9 +10,13 @@ from PySide6.QtCore import QLineF, QPoint, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from ui.bridge import guarded
 from ui.models.text import plain
 from ui.theme import Theme, font, theme_of
 from ui.widgets.chart_math import spread
+
+NAMED = 4  # marks that carry their names; the others are lines, named under the crosshair
+TOUCH_PX = 6
 
 
 class Mark(Struct, frozen=True):
@@ -42,10 +46,12 @@ class Overlay(QWidget):
         self.marks: tuple[Mark, ...] = ()
         self.marks_named = True
         self.ends: tuple[EndLabel, ...] = ()
+        self.band = ("", 0.0)  # its name, and the height of its upper edge
         self.message = ("", "")
         self.stale = ""
         self.focused = False
         self._cross: float | None = None
+        self._touched: Mark | None = None
 
     def x_of(self, at_s: float) -> float:
         """Pixels of a time."""
@@ -53,11 +59,22 @@ class Overlay(QWidget):
         return self.area.left() + (at_s - start) / max(1e-9, end - start) * self.area.width()
 
     def set_cross(self, at_s: float | None) -> None:
-        """Move the crosshair; only the two strips it leaves and enters are painted again."""
+        """Move the crosshair; only the two strips it leaves and enters are painted again, and all where it comes to a mark."""
+        before, self._touched = self._touched, self._mark_at(at_s)
+        if before != self._touched:
+            self.update()
         for at in {self._cross, at_s} - {None}:
             self.update(QRect(int(self.x_of(at or 0.0)) - 2, 0, 5, self.height()))
         self._cross = at_s
 
+    def _mark_at(self, at_s: float | None) -> Mark | None:
+        """The mark that the crosshair stands on, which is then named however old it is."""
+        if at_s is None or not self.marks:
+            return None
+        close = min(self.marks, key=lambda m: abs(m.at_us / 1e6 - at_s))
+        return close if abs(self.x_of(close.at_us / 1e6) - self.x_of(at_s)) <= TOUCH_PX else None
+
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """Marks, ends, crosshair, words where there is no data."""
         theme = theme_of(self)
@@ -65,6 +82,7 @@ class Overlay(QWidget):
             if self.message[0]:
                 self._paint_message(painter, theme)
             else:
+                self._paint_band_name(painter, theme)
                 self._paint_marks(painter, theme)
                 self._paint_ends(painter, theme)
             if self.stale:
@@ -77,33 +95,57 @@ class Overlay(QWidget):
                 painter.setPen(QPen(theme.accent, 2))
                 painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
 
+    @property
+    def named(self) -> list[Mark]:
+        """The marks in sight that carry their names: the newest few, and first the one under the crosshair."""
+        start, end = self.span
+        seen = sorted((m for m in self.marks if start <= m.at_us / 1e6 <= end), key=lambda m: -m.at_us)
+        newest = seen[:NAMED] if self.marks_named else []
+        return newest if self._touched is None or self._touched in newest else [self._touched, *newest]
+
     def _paint_marks(self, painter: QPainter, theme: Theme) -> None:
+        line = QColor(theme.text)
+        line.setAlphaF(0.55)
+        for mark in self.marks:
+            x = round(self.x_of(mark.at_us / 1e6)) + 0.5
+            if self.area.left() <= x <= self.area.right():
+                painter.setPen(QPen(line, 1, Qt.PenStyle.DashLine if mark.kind == "rollback" else Qt.PenStyle.SolidLine))
+                painter.drawLine(QLineF(x, self.area.top(), x, self.area.bottom()))
+        taken: list[QRectF] = []
+        for mark in self.named:
+            self._paint_name(painter, theme, mark, taken)
+
+    def _paint_name(self, painter: QPainter, theme: Theme, mark: Mark, taken: list[QRectF]) -> None:
         face = font("muted")
         metrics = QFontMetrics(face)
+        x = round(self.x_of(mark.at_us / 1e6)) + 0.5
+        text = metrics.elidedText(("▼ " if mark.kind == "rollback" else "▲ ") + plain(mark.text, 60), Qt.TextElideMode.ElideMiddle, 200)
+        box = QRectF(x + 3, self.area.top() + 2, metrics.horizontalAdvance(text) + 8, metrics.height() + 2)
+        if box.right() > self.area.right():
+            box.moveRight(x - 3)
+        while any(box.intersects(other) for other in taken):
+            box.translate(0, box.height() + 2)
+        if box.bottom() > self.area.bottom():
+            return
+        taken.append(box)
         painter.setFont(face)
-        taken: list[QRectF] = []
-        for mark in sorted(self.marks, key=lambda m: -m.at_us):
-            x = round(self.x_of(mark.at_us / 1e6)) + 0.5
-            if not self.area.left() <= x <= self.area.right():
-                continue
-            line = QColor(theme.text)
-            line.setAlphaF(0.55)
-            painter.setPen(QPen(line, 1, Qt.PenStyle.DashLine if mark.kind == "rollback" else Qt.PenStyle.SolidLine))
-            painter.drawLine(QLineF(x, self.area.top(), x, self.area.bottom()))
-            if not self.marks_named:
-                continue
-            text = metrics.elidedText(("▼ " if mark.kind == "rollback" else "▲ ") + plain(mark.text, 60), Qt.TextElideMode.ElideMiddle, 200)
-            box = QRectF(x + 3, self.area.top() + 2, metrics.horizontalAdvance(text) + 8, metrics.height() + 2)
-            if box.right() > self.area.right():
-                box.moveRight(x - 3)
-            while any(box.intersects(other) for other in taken):
-                box.translate(0, box.height() + 2)
-            if box.bottom() > self.area.bottom():
-                continue
-            taken.append(box)
-            painter.fillRect(box, theme.raised)
-            painter.setPen(theme.text)
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        painter.fillRect(box, theme.raised)
+        painter.setPen(theme.text)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _paint_band_name(self, painter: QPainter, theme: Theme) -> None:
+        """Above the band's upper edge, or below it where there is no room above."""
+        text, y = self.band
+        if not text or self.stale:
+            return
+        face = font("muted")
+        metrics = QFontMetrics(face)
+        top = y - metrics.height() - 2 if y - metrics.height() - 2 >= self.area.top() else y + 2
+        box = QRectF(self.area.left() + 4, top, metrics.horizontalAdvance(text) + 8, metrics.height())
+        painter.fillRect(box, theme.surface)
+        painter.setFont(face)
+        painter.setPen(theme.muted)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
     def _paint_ends(self, painter: QPainter, theme: Theme) -> None:
         face = font("muted")
@@ -168,14 +210,17 @@ class ReadOut(QWidget):
             self._when, self._values = when, tuple(values)
             self.update()
 
+    @guarded
     def sizeHint(self) -> QSize:
         """One line."""
         return QSize(400, QFontMetrics(font("number")).height() + 4)
 
+    @guarded
     def minimumSizeHint(self) -> QSize:
         """One line."""
         return QSize(200, self.sizeHint().height())
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """Title and moment on the left, values right-aligned in fixed places."""
         theme = theme_of(self)

@@ -9,9 +9,10 @@ from PySide6.QtCore import QRect, QRectF, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from ui.bridge import guarded
 from ui.models.text import age_text, plain, time_tooltip, tooltip_text
 from ui.theme import font, theme_of
-from ui.widgets.shapes import paint_state
+from ui.widgets.shapes import fill, paint_state
 
 HEIGHT = 32
 _SHAPE = 12
@@ -52,19 +53,23 @@ class NoticeBar(QWidget):
         self.setToolTip(tooltip_text(tip))
         self.update()
 
+    @guarded
     def sizeHint(self) -> QSize:
         """One line."""
         return QSize(400, HEIGHT)
 
+    @guarded
     def minimumSizeHint(self) -> QSize:
         """One line; the words are elided."""
         return QSize(120, HEIGHT)
 
+    @guarded
     def showEvent(self, event: Any) -> None:
         """Ages move while it is seen."""
         self._ages.start()
         super().showEvent(event)
 
+    @guarded
     def hideEvent(self, event: Any) -> None:
         """Nothing moves while it is hidden."""
         self._ages.stop()
@@ -75,11 +80,13 @@ class NoticeBar(QWidget):
         if self._notice is not None:
             self.update()
 
+    @guarded
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """A click opens the history."""
         if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
             self.history_wanted.emit()
 
+    @guarded
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """So do Enter and Space."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
@@ -87,11 +94,12 @@ class NoticeBar(QWidget):
         else:
             super().keyPressEvent(event)
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """Shape, word, title, message, the way out, count and age."""
         theme = theme_of(self)
         with QPainter(self) as painter:
-            painter.fillRect(self.rect(), theme.surface)
+            fill(painter, self.rect(), theme.surface)
             painter.setPen(QPen(theme.line, 0))
             painter.drawLine(self.rect().topLeft(), self.rect().topRight())
             if self._notice is None:

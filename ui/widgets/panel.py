@@ -1,16 +1,17 @@
-"""The frame of every panel: title, age, a thin progress line while loading, and what failed in words above the data that is kept."""
+"""A state with its words, and the thin line that moves while something loads."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ui.models.text import age_text, as_of_text, plain, time_tooltip, tooltip_text
+from ui.bridge import guarded
+from ui.models.text import plain, tooltip_text
 from ui.theme import font, theme_of
-from ui.widgets.shapes import paint_state
+from ui.widgets.shapes import fill, paint_state
 
 
 class ProgressLine(QWidget):
@@ -26,10 +27,16 @@ class ProgressLine(QWidget):
         self._timer.setInterval(50)
         self._timer.timeout.connect(self._step)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something loads."""
+        return self._busy
+
     def set_busy(self, busy: bool) -> None:
         """Move, or rest."""
-        self._busy = busy
-        self._run()
+        if busy != self._busy:
+            self._busy = busy
+            self._run()
 
     def set_share(self, share: float | None) -> None:
         """Stand at a share; None clears it."""
@@ -43,11 +50,13 @@ class ProgressLine(QWidget):
             self._timer.stop()
         self.update()
 
+    @guarded
     def showEvent(self, event: Any) -> None:
         """Move only while seen."""
         super().showEvent(event)
         self._run()
 
+    @guarded
     def hideEvent(self, event: Any) -> None:
         """Rest while hidden."""
         self._timer.stop()
@@ -58,6 +67,7 @@ class ProgressLine(QWidget):
         self._at = (self._at + 0.02) % 1.3
         self.update()
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """The line."""
         if not self._busy and self._share is None:
@@ -65,9 +75,9 @@ class ProgressLine(QWidget):
         with QPainter(self) as painter:
             width = self.width()
             if self._busy:
-                painter.fillRect(QRectF((self._at - 0.3) * width, 0, 0.3 * width, 2), theme_of(self).accent)
+                fill(painter, QRectF((self._at - 0.3) * width, 0, 0.3 * width, 2), theme_of(self).accent)
             elif self._share is not None:
-                painter.fillRect(QRectF(0, 0, max(0.0, min(1.0, self._share)) * width, 2), theme_of(self).accent)
+                fill(painter, QRectF(0, 0, max(0.0, min(1.0, self._share)) * width, 2), theme_of(self).accent)
 
 
 class StateLabel(QWidget):
@@ -103,15 +113,18 @@ class StateLabel(QWidget):
     def _mark(self) -> int:
         return self.fontMetrics().ascent() if self._word else 0
 
+    @guarded
     def sizeHint(self) -> QSize:
         """Mark and words."""
         gap = self._mark() + (8 if self._word else 0)
         return QSize(min(1200, gap + self.fontMetrics().horizontalAdvance(self._text) + 4), self.fontMetrics().height() + 2)
 
+    @guarded
     def minimumSizeHint(self) -> QSize:
         """The mark and a few letters."""
         return QSize(min(self.sizeHint().width(), 60), self.sizeHint().height())
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """Mark, then words."""
         theme = theme_of(self)
@@ -126,91 +139,3 @@ class StateLabel(QWidget):
             rect = self.rect().adjusted(left, 0, 0, 0)
             text = self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideMiddle, rect.width())
             painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, text)
-
-
-class Panel(QWidget):
-    """A titled surface. Put content into `body`, controls beside the title into `head`."""
-
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.line = ProgressLine(self)
-        self.title = _label(font("title"), self)
-        self.age = _label(font("muted"), self, muted=True)
-        self.state = StateLabel("muted", self)
-        self.state.hide()
-        self.problem = StateLabel("body", self)
-        self.problem.hide()
-        self.head = QHBoxLayout()
-        self.head.setSpacing(8)
-        self.head.addWidget(self.title)
-        self.head.addWidget(self.state)
-        self.head.addStretch(1)
-        self.head.addWidget(self.age)
-        self.body = QVBoxLayout()
-        self.body.setSpacing(8)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(12, 8, 12, 8)
-        column.setSpacing(8)
-        column.addWidget(self.line)
-        column.addLayout(self.head)
-        column.addWidget(self.problem)
-        column.addLayout(self.body, 1)
-        self.set_title(title)
-
-    def set_title(self, title: str) -> None:
-        """What the panel is about, with the service and environment where there are some."""
-        self.title.setText(plain(title, 200))
-        self.setAccessibleName(plain(title, 200))
-
-    def set_age(self, at_us: int, now_us: int, deadline_s: float = 0.0) -> bool:
-        """Show how old the data is; answers whether it is stale (older than the deadline, where there is one)."""
-        age_s = (now_us - at_us) / 1e6 if at_us else None
-        stale = bool(deadline_s) and (age_s is None or age_s > deadline_s)
-        self.age.setText(("stale, " if stale else "") + (f"{age_text(age_s)} old" if age_s is not None else "never seen"))
-        self.age.setToolTip(tooltip_text(f"{as_of_text(at_us)}\n{time_tooltip(at_us)}"))
-        return stale
-
-    def set_state(self, word: str, text: str = "") -> None:
-        """A state beside the title; "" hides it."""
-        self.state.show_state(word, text)
-        self.state.setVisible(bool(word))
-
-    def set_loading(self, loading: bool) -> None:
-        """The thin line at the top moves; what was there stays."""
-        self.line.set_busy(loading)
-
-    def set_problem(self, title: str = "", message: str = "", hint: str = "") -> None:
-        """Say what failed and the way out, above the data that is kept; without a title it goes."""
-        self.problem.setVisible(bool(title))
-        if title:
-            self.problem.show_state("failed", " ".join(p for p in (f"{title}:" if message else title, message, hint) if p))
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The surface and its edge."""
-        theme = theme_of(self)
-        with QPainter(self) as painter:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setPen(QPen(theme.line, 1))
-            painter.setBrush(theme.surface)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-
-
-def _label(face: Any, parent: QWidget, muted: bool = False) -> QLabel:
-    """A label for plain text only."""
-    label = QLabel(parent)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setFont(face)
-    if muted:
-        label.setForegroundRole(label.palette().ColorRole.PlaceholderText)
-    return label
-
-
-def plain_label(text: str = "", role: str = "body", muted: bool = False, parent: QWidget | None = None) -> QLabel:
-    """A label in a role's font that never takes its text for markup."""
-    label = QLabel(parent)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setFont(font(role))
-    label.setText(plain(text))
-    if muted:
-        label.setForegroundRole(label.palette().ColorRole.PlaceholderText)
-    return label

@@ -14,11 +14,12 @@ from cockpit.domain.errors import CockpitError
 from cockpit.domain.facts import place
 from cockpit.domain.release import DeployState
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
+from ui.bridge import guarded
 from ui.models.text import ms_text
 from ui.theme import theme_of
 from ui.widgets.arming import ARM_S, Arming, Phase, Press
 from ui.widgets.card_pages import FireButton, PlanPage, ProgressPage, fire_words, reason_line
-from ui.widgets.texts import Row, Text, focus_ring
+from ui.widgets.texts import Row, RowContent, Text, focus_ring
 
 
 class CardActions(Protocol):
@@ -88,7 +89,7 @@ class RollbackCard(QWidget):
             button.setFixedHeight(32)
         self.hint = Text(role="muted", ink="muted", parent=self)
         box = QVBoxLayout(self)
-        box.setContentsMargins(16, 12, 16, 12)
+        box.setContentsMargins(16, 6, 16, 12)
         box.setSpacing(8)
         box.addWidget(self.pages, 1)
         for widget in (self.say, self.reason, self.button, self.abort_button, self.done_button, self.hint):
@@ -162,14 +163,15 @@ class RollbackCard(QWidget):
             self.progress_page.show_action(machine.action, self._expected_s(), now_us, self._after_rows(machine.action))
             self._paint_abort(machine.action)
         else:
-            self.plan_page.show_plan(machine.plan, self._past(), now_us, bool(self._version))
+            starting = "" if self._service else self._cockpit.store.state.starting
+            self.plan_page.show_plan(machine.plan, self._past(), now_us, bool(self._version), starting, self._service)
             self.plan_page.back.setVisible(bool(self._version))
             self._paint_button()
         if following != bool(self.pages.currentIndex()) and self.isAncestorOf(QApplication.focusWidget() or self.window()):
             # the focus never falls from a button that goes onto whatever comes next
             self.setFocus(Qt.FocusReason.OtherFocusReason)
         self.pages.setCurrentIndex(1 if following else 0)
-        self.reason.setVisible(not following)
+        self.reason.setVisible(not following and machine.plan is not None)
         self.button.setVisible(not following)
         self.abort_button.setVisible(machine.phase is Phase.FOLLOWING)
         self.done_button.setVisible(machine.phase is Phase.PROOF)
@@ -224,10 +226,10 @@ class RollbackCard(QWidget):
         fact = self._cockpit.store.state.deployments.get(place(self._service, self._environment))
         return expected_s(fact.value) if fact else None
 
-    def _after_rows(self, action: Action) -> list[tuple[str, str, str, str]]:
+    def _after_rows(self, action: Action) -> list[RowContent]:
         if not action.state.final:
             return []
-        rows = []
+        rows: list[RowContent] = []
         if action.state is ActionState.DONE and all(line.place != "latency" for line in action.proof):
             rows.append(self._latency_row(action))
         number = self._journal_number(action)
@@ -287,7 +289,8 @@ class RollbackCard(QWidget):
             self._fire()
         elif press is Press.REFUSED:
             plan = self.machine.plan
-            first = plan.reasons[0].text if isinstance(plan, Refusal) and plan.reasons else "choose a service and an environment first"
+            nothing = "what starts is not up yet" if self._cockpit.store.state.starting else "choose a service and an environment first"
+            first = plan.reasons[0].text if isinstance(plan, Refusal) and plan.reasons else nothing
             self._said_refused = f"Refused: {first}. Nothing was sent."
             self.machine.said = ""
         elif press is Press.ARM:
@@ -324,6 +327,7 @@ class RollbackCard(QWidget):
     def _back(self) -> None:
         self.show_rollback()
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """A surface of its own, with an edge towards the rest."""
         theme = theme_of(self)
@@ -335,12 +339,14 @@ class RollbackCard(QWidget):
 
     # ---- keys
 
+    @guarded
     def event(self, event: QEvent) -> bool:
         """Keep Ctrl+C for the card while it has the focus."""
         if event.type() is QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Copy):
             event.accept()
         return super().event(event)
 
+    @guarded
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Ctrl+C copies what is seen."""
         if event.matches(QKeySequence.StandardKey.Copy):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from ui.theme import Theme, state_of
 
 SIZE = 10.0  # side of a shape in table rows, in device independent pixels
+
+
+def fill(painter: QPainter, box: QRect | QRectF, colour: QColor) -> None:
+    """Fill `box`. QPainter.fillRect loads all gradients, with their 169 names, at its first call: the first paint does without."""
+    painter.save()
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour)
+    painter.drawRect(box)
+    painter.restore()
 
 
 def paint_state(painter: QPainter, box: QRectF, word: str, theme: Theme) -> None:

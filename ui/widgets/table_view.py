@@ -9,6 +9,7 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
+from ui.bridge import guarded
 from ui.models.table import Column, RowsModel
 from ui.theme import Theme, font, theme_of
 from ui.widgets.shapes import SIZE, paint_state
@@ -39,10 +40,12 @@ class _Delegate(QStyledItemDelegate):
         """The fonts changed."""
         self._fonts.clear()
 
+    @guarded
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         """Rows are of one height; widths are the columns'."""
         return QSize(64, ROW_PX)
 
+    @guarded
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         """Ground, tint or selection, then shape, text or trend."""
         theme = theme_of(self._view)
@@ -217,6 +220,7 @@ class TableView(QTableView):
     def _tell_activated(self, index: QModelIndex) -> None:
         self.row_activated.emit(self.rows_model.row(index))
 
+    @guarded
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """j and k walk, Ctrl+C copies; the rest is Qt's."""
         step = {Qt.Key.Key_J: Qt.Key.Key_Down, Qt.Key.Key_K: Qt.Key.Key_Up}.get(Qt.Key(event.key()))
@@ -230,12 +234,14 @@ class TableView(QTableView):
     def keyboardSearch(self, search: str) -> None:
         """Letters are shortcuts of the window, not a search."""
 
+    @guarded
     def changeEvent(self, event: Any) -> None:
         """Fonts and theme may change while open."""
         if event.type() in (event.Type.FontChange, event.Type.PaletteChange, event.Type.StyleChange) and hasattr(self, "_delegate"):
             self._delegate.forget_fonts()
         super().changeEvent(event)
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """The rows; without any, the empty state; the focus ring on top."""
         super().paintEvent(event)

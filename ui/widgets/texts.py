@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent, QTextLayout, QTextOption
-from PySide6.QtWidgets import QAbstractButton, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from ui.bridge import guarded
 from ui.models.text import plain, tooltip_text
 from ui.theme import Theme, font, theme_of
 from ui.widgets.shapes import SIZE, paint_state
 
+RowContent = tuple[str, str, str, str] | tuple[str, str, str, str, str]
 _LIMIT = 2000  # characters of outside text that one paragraph shows; the tooltip has as much
 _GAP = 8
 
@@ -63,21 +67,25 @@ class Text(QLabel):
         if tooltip_text(tip) != self.toolTip():
             self.setToolTip(tooltip_text(tip))
 
+    @guarded
     def minimumSizeHint(self) -> QSize:
         """Elided text may shrink to a few letters."""
         hint = super().minimumSizeHint()
         return QSize(24, hint.height()) if self._elide else hint
 
+    @guarded
     def sizeHint(self) -> QSize:
         """Wide enough for the whole text."""
         metrics = self.fontMetrics()
         return QSize(min(4000, metrics.horizontalAdvance(self._whole) + 4), metrics.height() + 4)
 
+    @guarded
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Elide anew."""
         super().resizeEvent(event)
         self._fit()
 
+    @guarded
     def changeEvent(self, event: QEvent) -> None:
         """Another theme: another colour."""
         super().changeEvent(event)
@@ -88,30 +96,35 @@ class Text(QLabel):
 
 
 class Row(QAbstractButton):
-    """A state mark, words that wrap, and a short right-aligned figure. With a place it is a link: click, Enter or Space go there."""
+    """A state mark, words, and a short right-aligned figure. With a place it is a link: click, Enter or Space go there.
+
+    The words wrap; with `one_line` they are elided instead. `indented` keeps the mark's room where there is none.
+    """
 
     went = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, one_line: bool = False, indented: bool = False) -> None:
         super().__init__(parent)
-        self._state, self._words, self._right, self._place = "", "", "", ""
+        self._state, self._words, self._right, self._place, self._tip = "", "", "", "", ""
+        self._one_line, self._indented = one_line, indented
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setFont(font("body"))
         self.clicked.connect(self._go)
 
-    def set_row(self, state: str, words: str, right: str = "", place: str = "") -> None:
-        """Show one row; `state` is a word of the theme's states or ""."""
-        new = (state, plain(words, _LIMIT), right, place)
-        if new == (self._state, self._words, self._right, self._place):
+    def set_row(self, state: str, words: str, right: str = "", place: str = "", tip: str = "") -> None:
+        """Show one row; `state` is a word of the theme's states or ""; `tip` is what the tooltip says besides."""
+        new = (state, plain(words, _LIMIT), right, place, tip)
+        if new == (self._state, self._words, self._right, self._place, self._tip):
             return
         grows = (new[1], bool(right)) != (self._words, bool(self._right))
-        self._state, self._words, self._right, self._place = new
+        self._state, self._words, self._right, self._place, self._tip = new
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if place else Qt.FocusPolicy.NoFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor if place else Qt.CursorShape.ArrowCursor)
         self.setAccessibleName(", ".join(p for p in (state, words, right) if p))
-        self.setToolTip(tooltip_text(f"Go to {place}" if place else ""))
+        whole = new[1] if self._one_line else ""
+        self.setToolTip(tooltip_text("\n".join(t for t in (tip or whole, f"Go to {place}" if place and not tip else "") if t)))
         if grows:
             self.updateGeometry()
         self.update()
@@ -136,7 +149,10 @@ class Row(QAbstractButton):
     def _layout(self, width: int) -> QTextLayout:
         option = QTextOption()
         option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        layout = QTextLayout(self._words, self.font())
+        words = self._words
+        if self._one_line:
+            words = self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, max(20, width))
+        layout = QTextLayout(words, self.font())
         layout.setTextOption(option)
         layout.beginLayout()
         top = 0.0
@@ -155,24 +171,30 @@ class Row(QAbstractButton):
         return width - self._mark_width() - (right + _GAP if right else 0)
 
     def _mark_width(self) -> int:
-        return 20 if self._state else 0
+        return 20 if self._state or self._indented else 0
 
     def hasHeightForWidth(self) -> bool:
         """Words wrap."""
         return True
 
+    @guarded
     def heightForWidth(self, width: int) -> int:
         """Height of the wrapped words, with 4 px around."""
+        if self._one_line or not self._words:
+            return self.fontMetrics().height() + 6
         return int(self._layout(self._text_width(width)).boundingRect().height()) + 6
 
+    @guarded
     def sizeHint(self) -> QSize:
         """As the narrowest card shows it; layouts ask for the height at the true width."""
         return QSize(240, self.heightForWidth(240))
 
+    @guarded
     def minimumSizeHint(self) -> QSize:
         """One line."""
         return QSize(60, self.fontMetrics().height() + 6)
 
+    @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """Mark, words, figure; a link is underlined under pointer or focus."""
         theme = theme_of(self)
@@ -202,6 +224,7 @@ class Row(QAbstractButton):
             bottom = int(rect.bottom()) + 3
             painter.drawLine(int(self._mark_width() + rect.left()), bottom, int(self._mark_width() + rect.right()), bottom)
 
+    @guarded
     def event(self, event: QEvent) -> bool:
         """Repaint when the pointer comes or leaves."""
         if event.type() in (QEvent.Type.Enter, QEvent.Type.Leave):
@@ -210,7 +233,7 @@ class Row(QAbstractButton):
 
 
 class RowList(QWidget):
-    """Rows below each other; widgets are kept and refilled, so that focus and pointer stay where they are."""
+    """Rows below each other, their words aligned; widgets are kept and refilled, so that focus and pointer stay where they are."""
 
     went = Signal(str)
 
@@ -222,10 +245,10 @@ class RowList(QWidget):
         self._box.setSpacing(0)
         self.rows: list[Row] = []
 
-    def set_rows(self, rows: list[tuple[str, str, str, str]]) -> None:
-        """(state, words, right, place) for each row."""
+    def set_rows(self, rows: Sequence[RowContent]) -> None:
+        """(state, words, right, place) for each row, and what its tooltip says besides."""
         while len(self.rows) < len(rows):
-            row = Row(self)
+            row = Row(self, indented=True)
             row.went.connect(self.went)
             self._box.addWidget(row)
             self.rows.append(row)
@@ -234,12 +257,31 @@ class RowList(QWidget):
             row.show()
         for row in self.rows[len(rows) :]:
             row.hide()
-        self._count = len(rows)
 
     @property
     def as_text(self) -> str:
         """All shown rows as lines of text."""
         return "\n".join(r.as_text for r in self.rows if not r.isHidden())
+
+
+def scrolled(rows: RowList, parent: QWidget, lines: int = 0) -> QScrollArea:
+    """The rows in an area that scrolls; `lines` fixes its height to so many lines of text, so that what is beside it never moves."""
+    area = QScrollArea(parent)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.viewport().setAutoFillBackground(False)
+    holder = QWidget()
+    inner = QVBoxLayout(holder)
+    inner.setContentsMargins(0, 0, 4, 0)
+    inner.addWidget(rows)
+    inner.addStretch(1)
+    area.setWidget(holder)
+    holder.setAutoFillBackground(False)
+    if lines:
+        area.setFixedHeight(lines * (QFontMetrics(font("body")).height() + 6))
+    return area
 
 
 def focus_ring(painter: QPainter, rect: QRect, theme: Theme, colour: QColor | None = None) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QSizePolicy, QWidget
-
-from ui.theme import theme_of
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 
 def paint_trend(painter: QPainter, box: QRectF, values: Sequence[float | None], colour: QColor, limit: float | None = None) -> None:
@@ -60,34 +57,3 @@ def _thin(values: list[float], pixels: int) -> list[float]:
         ends = sorted({min(part), max(part)}, key=lambda p: p[1])
         thin += [v for v, _ in ends]
     return thin
-
-
-class TrendLine(QWidget):
-    """A trend on its own. `describe` is what a screen reader hears."""
-
-    def __init__(self, accessible_name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._values: tuple[float | None, ...] = ()
-        self._limit: float | None = None
-        self._tone = "p99"
-        self.setAccessibleName(accessible_name)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    def set_values(self, values: Sequence[float | None], limit: float | None = None, tone: str = "p99", describe: str = "") -> None:
-        """Show `values` in the colour of `tone`."""
-        new = (tuple(values), limit, tone)
-        if new == (self._values, self._limit, self._tone):
-            return
-        self._values, self._limit, self._tone = new
-        self.setAccessibleDescription(describe)
-        self.update()
-
-    def sizeHint(self) -> QSize:
-        """One row high."""
-        return QSize(96, 20)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The line, over the whole widget."""
-        with QPainter(self) as painter:
-            box = QRectF(self.rect()).adjusted(1, 2, -1, -2)
-            paint_trend(painter, box, self._values, theme_of(self).colour(self._tone), self._limit)
