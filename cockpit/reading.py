@@ -23,6 +23,7 @@ from cockpit.domain.errors import ConnectorError, Unreachable
 
 THREADS = 6
 END_S = 5.0
+NICE = 5
 
 
 class Call(Struct):
@@ -311,6 +312,9 @@ def serve() -> None:
     """Entry point of the process."""
     import os
 
+    # the window's thread goes first: an answer may come a little later, a click may not
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     # what is printed by mistake must not end up between the frames
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -41,7 +41,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.cockpit, self._settings, self._clock_s = cockpit, settings, clock_s
         self.service, self.environment = "", ""
-        self._whole = False
+        self._whole, self._beat = False, 0
         self.setWindowTitle("Release Cockpit")
         self.setMinimumSize(1280, 800)
         self._build()
@@ -70,7 +70,7 @@ class MainWindow(QMainWindow):
         self._unsubscribe: Callable[[], None] | None = self.cockpit.notices.subscribe(self._noticed)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._tick)
-        self._timer.start(1000)
+        self._timer.start(333)
         self.centre.start_with(str(self._settings.value("view", "")))
         self._show_place()
 
@@ -130,12 +130,11 @@ class MainWindow(QMainWindow):
 
     def select(self, service: str, environment: str) -> None:
         """Choose a place for the whole window."""
-        if (service, environment) == (self.service, self.environment):
-            return
-        self.service, self.environment = service, environment
-        self.header.show_environment(environment)
-        self.overview.show_place(service, environment)
-        self._show_place()
+        if (service, environment) != (self.service, self.environment):
+            self.service, self.environment = service, environment
+            self.header.show_environment(environment)
+            self.overview.show_place(service, environment)
+            self._show_place()
 
     def _show_place(self) -> None:
         if self._whole:
@@ -172,9 +171,11 @@ class MainWindow(QMainWindow):
             self.card.on_change(change)
 
     def _tick(self) -> None:
-        self.header.tick()
-        self.overview.on_change(_AGES)
-        self.centre.on_change(_AGES)
+        self._beat = (self._beat + 1) % 3  # each once a second, one after the other, so that no beat is long
+        if not self._beat:
+            self.header.tick()
+        else:
+            (self.overview if self._beat == 1 else self.centre).on_change(_AGES)
 
     def _noticed(self, notice: Notice) -> None:
         self.notice_bar.show_notice(self.cockpit.notices.newest)

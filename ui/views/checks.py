@@ -32,6 +32,7 @@ from ui.widgets.texts import Row, Text
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
     from cockpit.services.runtime import Outcome
+    from cockpit.services.store import Change
 
 SUITES_SEEN = 5  # rows of the suite table before it scrolls
 RUNS_OFFERED = 40
@@ -51,7 +52,7 @@ class ChecksView(View):
         self._shown: CheckRun | None = None
         self._loaded: set[str] = set()
         self._log_of = ""
-        self._run_before = ""
+        self._run_before, self._was_stale = "", False
         self._build_head()
         self._build_suites()
         self._build_tests()
@@ -98,6 +99,8 @@ class ChecksView(View):
 
     def _build_tests(self) -> None:
         self.tests = TableView(test_columns(), lambda r: (r.suite, r.test.name), "Tests", self)
+        # nothing in these two is told by its age
+        self.suites.timeless = self.tests.timeless = True
         self.message = text_pane("Message of the test, or log", self, "mono")
         self.message.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.message.setPlaceholderText("Choose a failed test to read its own message, or open a suite's log.")
@@ -145,8 +148,19 @@ class ChecksView(View):
         """The run that is shown."""
         return self._shown
 
+    def on_change(self, change: Change) -> None:
+        """A second that passed changes nothing about a run that has ended, unless it grew stale."""
+        if change.kinds == {"ages"} and self._shown is not None and self._shown.state.final and self._is_stale() == self._was_stale:
+            return
+        super().on_change(change)
+
+    def _is_stale(self) -> bool:
+        fact = self.state.checks.get(self.service)
+        return fact is not None and fact.stale(self.cockpit.clock_us())
+
     def refresh(self) -> None:
         """Everything as of now."""
+        self._was_stale = self._is_stale()
         runs = runs_of(self.state, self.service)
         version = wanted_version(self.state, self.service, self.environment, self._version)
         order = offered(runs, version)[:RUNS_OFFERED]
@@ -235,7 +249,8 @@ class ChecksView(View):
 
     def _show_suites(self, rows: list[SuiteRow]) -> None:
         self.suites.set_rows(rows)
-        self.suites.refresh()
+        if self._shown is not None and not self._shown.state.final:
+            self.suites.refresh()
         seen = min(SUITES_SEEN, max(3, len(rows)))
         self.suites.setFixedHeight(ROW_PX * (seen + 1) + 2)
 

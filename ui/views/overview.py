@@ -20,6 +20,7 @@ from ui.widgets.trend import paint_trend
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
+    from cockpit.services.store import Change
 
 _Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
@@ -245,6 +246,12 @@ class Matrix(QTableView):
         self._width = event.size().width()
         self._fit()
 
+    def in_sight(self) -> list[tuple[str, str]]:
+        """The places whose cells can be seen."""
+        first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
+        services = self.cells.services[max(0, first) // 2 : (last // 2 + 1) if last >= 0 else None]
+        return [(service, environment) for service in services for environment in self.cells.environments]
+
     def choose(self, service: str, environment: str) -> bool:
         """Make that cell the current one; False where it is not shown."""
         if service not in self.cells.services or environment not in self.cells.environments:
@@ -354,6 +361,15 @@ class OverviewView(View):
     def place_changed(self) -> None:
         """The window chose: the grid follows."""
         self.matrix.choose(self.service, self.environment)
+
+    def on_change(self, change: Change) -> None:
+        """A second that passed is for the cells that can be seen."""
+        if change.kinds == {"ages"} and self.isVisible() and self.matrix.cells.cells:
+            model = self.matrix.cells
+            fresh = {place: self._cells.read(*place) for place in self.matrix.in_sight()}
+            model.fill({**model.cells, **fresh})
+        else:
+            super().on_change(change)
 
     def refresh(self) -> None:
         """Fill the grid."""

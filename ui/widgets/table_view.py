@@ -103,6 +103,7 @@ class TableView(QTableView):
         super().__init__(parent)
         self.rows_model = RowsModel(columns, key, self)
         self.stale = False
+        self.timeless = False  # no cell holds an age: what did not change need not be painted again
         self._empty = ("Nothing here yet", "")
         self._delegate = _Delegate(self)
         # before the selection model exists, so that this comes first: Qt would make a neighbour the current row
@@ -153,8 +154,10 @@ class TableView(QTableView):
 
     def set_rows(self, rows: Sequence[Any]) -> None:
         """Show `rows`; what is selected stays selected."""
+        was_empty = not self.rows_model.rowCount()
         self.rows_model.set_rows(rows)
-        self.viewport().update()
+        if not self.timeless or was_empty or not self.rows_model.rowCount():
+            self.viewport().update()
 
     def set_filter(self, text: str) -> None:
         """Show only rows that hold each word of `text`."""
@@ -173,9 +176,10 @@ class TableView(QTableView):
 
     def set_empty(self, title: str, hint: str = "") -> None:
         """What stands here while there are no rows, and what would fill it."""
-        self._empty = (title, hint)
         self.setAccessibleDescription(f"{title}. {hint}" if not self.rows_model.rowCount() else "")
-        self.viewport().update()
+        if (title, hint) != self._empty:
+            self._empty = (title, hint)
+            self.viewport().update()
 
     def selected(self) -> Any | None:
         """The current row, or None."""

@@ -1,0 +1,112 @@
+"""What the start leans on: garbage in steps, the first paint told once, PySide's support modules compiled once."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import marshal
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QWidget
+
+from ui import qt_import, startup
+from ui.startup import AfterPaint, Collector
+
+ROOT = Path(__file__).resolve().parents[2]
+IMPORT = (
+    "import builtins, sys\n"
+    "plain = builtins.__import__, builtins.compile\n"
+    "from ui.qt_import import import_qt\n"
+    "import_qt()\n"
+    "assert (builtins.__import__, builtins.compile) == plain\n"
+    "from PySide6.QtCore import QObject\n"
+    "QObject().setObjectName('x')\n"
+)
+
+
+def started(cache: Path) -> Path:
+    """Import Qt in a process of its own; answers the kept bytecode."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, "-X", f"pycache_prefix={cache}", "-c", IMPORT],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kept = list(cache.rglob("qt_import*.support"))
+    assert len(kept) == 1
+    return kept[0]
+
+
+def test_damaged_bytecode_is_made_anew(tmp_path: Path) -> None:
+    kept = started(tmp_path)
+    for damage in (b"", b"\x00garbage", marshal.dumps([1])):
+        kept.write_bytes(damage)
+        started(tmp_path)
+        assert marshal.loads(kept.read_bytes())
+
+
+def test_bytecode_that_cannot_be_kept_stops_nothing(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory", encoding="utf-8")
+    qt_import._write(str(blocked / "kept"), {})
+    assert qt_import._read(str(blocked / "kept")) == {}
+
+
+def test_the_hooks_of_import_and_compile_are_put_back() -> None:
+    before = builtins.__import__, builtins.compile
+    qt_import.import_qt()
+    assert (builtins.__import__, builtins.compile) == before
+
+
+@pytest.fixture
+def collecting() -> Iterator[list[Any]]:
+    before = gc.isenabled()
+    yield []
+    gc.unfreeze()
+    if before:
+        gc.enable()
+
+
+@pytest.mark.usefixtures("qapp", "collecting")
+def test_garbage_is_collected_in_small_steps_and_seldom_whole(monkeypatch: pytest.MonkeyPatch, collecting: list[Any]) -> None:
+    parent = QObject()
+    collector = Collector(parent)
+    assert not gc.isenabled()
+    collector._timer.stop()
+    monkeypatch.setattr(startup.gc, "collect", collecting.append)
+    monkeypatch.setattr(startup.gc, "freeze", lambda: collecting.append("freeze"))
+    for _ in range(startup.WHOLE_STEPS):
+        collector._collect()
+    assert collecting.count(2) == 1
+    assert collecting.count("freeze") == 1
+    assert collecting.index("freeze") == startup.FREEZE_STEP - 1
+    assert collecting.count(0) > 15 * collecting.count(1) > 0
+    parent.deleteLater()
+
+
+def test_the_first_paint_is_told_once_and_what_is_heavy_comes_after_it(qtbot: Any) -> None:
+    window, told = QWidget(), []
+    qtbot.addWidget(window)
+    before = sys.getswitchinterval()
+    after = AfterPaint(window, lambda: told.append(window.isVisible()), ["colorsys"])
+    try:
+        window.show()
+        qtbot.waitUntil(lambda: bool(told))
+        window.repaint()
+        after.wait()
+        assert told == [True]
+        assert "colorsys" in sys.modules
+    finally:
+        sys.setswitchinterval(before)
