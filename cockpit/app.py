@@ -6,135 +6,127 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace
 
 from cockpit.domain.errors import CockpitError, ConfigError, StorageError
 from cockpit.paths import Paths
-from cockpit.services import status
-from cockpit.services.actions import Actions, Person, approvals_of
-from cockpit.services.connections import Connected, Connections
-from cockpit.services.execution import Execution, Pace
-from cockpit.services.jobs import CiJob, DeploymentJob, MetricsJob, SourceJob
-from cockpit.services.latency import LatencyBook
+from cockpit.services import snapshot, status
+from cockpit.services.clock import now_us
 from cockpit.services.notices import Notices, Severity
-from cockpit.services.runtime import MainThread, Outcome, Runner, now_us
-from cockpit.services.store import AppState, Store
-from cockpit.services.sync import Job, Sync
-from cockpit.services.watch import Watch
+from cockpit.services.store import Store
 from cockpit.storage.database import Database, open_database
 from cockpit.storage.history import History
-from cockpit.storage.journal import Journal
 from cockpit.storage.lock import DataLock
-from cockpit.storage.owner import process_owner
-from cockpit.storage.secrets import Secrets
 from cockpit.storage.settings import Settings, load_lenient
 
 if TYPE_CHECKING:
+    # imported where they are used: the first paint does not wait for what asks and acts
+    from cockpit.playground_control import Playground, PlaygroundControl
     from cockpit.reading import Reader
+    from cockpit.services.actions import Actions
+    from cockpit.services.connections import Connected, Connections
+    from cockpit.services.execution import Execution, Pace
+    from cockpit.services.latency import LatencyBook
+    from cockpit.services.runtime import MainThread, Outcome, Runner
+    from cockpit.services.sync import Job, Sync
+    from cockpit.services.watch import Watch
+    from cockpit.storage.journal import Journal
+    from cockpit.storage.secrets import Secrets
 
 log = logging.getLogger("cockpit")
 
-SNAPSHOT = "state"
 SNAPSHOT_S = 10.0
 
 
-class Playground(Protocol):
-    """The launcher of the embedded default, as much of it as the core uses."""
-
-    def start(self, directory: Path, progress: Callable[[str], None]) -> Any: ...
-
-    def regime(self, directory: Path) -> str: ...
-
-    def set_regime(self, directory: Path, regime: str) -> str: ...
-
-
-class PlaygroundControl:
-    """The playground's traffic, for the window's switch. Main thread; the asking happens in the background."""
-
-    def __init__(self, launcher: Playground, directory: Path, runner: Runner, notices: Notices, restart: Callable[[], None]) -> None:
-        self._launcher = launcher
-        self._directory = directory
-        self._runner = runner
-        self._notices = notices
-        self._regime = ""
-        self.restart = restart
-
-    def regime(self) -> str:
-        """calm, volatile or crash, as last answered; "" while not known. Asks again in the background."""
-        self._runner.submit("playground", partial(self._launcher.regime, self._directory), self._told)
-        return self._regime
-
-    def set_regime(self, word: str) -> None:
-        """Switch the traffic."""
-        self._runner.submit("playground", partial(self._launcher.set_regime, self._directory, word), self._told)
-
-    def _told(self, outcome: Outcome[str]) -> None:
-        if outcome.error is None:
-            self._regime = outcome.value or ""
-            self._notices.over("playground")
-        else:
-            self._notices.tell(
-                Severity.WARNING,
-                "The playground's traffic does not answer",
-                str(outcome.error),
-                hint="`release-cockpit playground start` starts again what is down.",
-                key="playground",
-            )
-
-
 class Cockpit:
-    """Everything a view or a command needs. Main thread only."""
+    """Everything a view or a command needs. Main thread only.
+
+    Until `complete` there is only what shows yesterday: store, notices, settings, rules.
+    """
+
+    runner: Runner
+    connections: Connections
+    journal: Journal | None
+    latency: LatencyBook
+    sync: Sync
+    secrets: Secrets
+    execution: Execution | None
+    actions: Actions
+    watch: Watch
 
     def __init__(self, paths: Paths, main: MainThread, database: Database | None, read_only: str, clock_us: Callable[[], int]) -> None:
         self.paths = paths
         self.read_only = read_only
         self.clock_us = clock_us
         self.main = main
-        self.runner = Runner(main)
         self.store = Store()
         self.notices = Notices(clock_us)
-        self.connections = Connections()
         self.history = History(database) if database else None
-        writable = self.history if not read_only else None
-        self.journal = Journal(database, process_owner(), clock_us) if database else None
-        self.latency = LatencyBook(self.runner, writable, clock_us)
-        self.sync = Sync(main, self.runner, self.store, self.notices, clock_us)
         self.settings = Settings()
         self.rules = status.Rules()
         self.playground: PlaygroundControl | None = None
+        self.whole = False
         self.ready = False
         self.apart = False  # whether polling lives in a process of its own; a command is over before that pays
         self._reader: Reader | None = None
+        self.lock: DataLock | None = None
         self._database = database
-        self._lock: DataLock | None = None
+        self._yesterday = b""
         self._ends: list[Callable[[], None]] = []
 
-    def wire(self, pace: Pace, secrets: Secrets, lock: DataLock) -> None:
-        """The parts that need others."""
-        self.secrets, self._lock = secrets, lock
-        self.execution: Execution | None = None
-        if self.journal is not None and not self.read_only:
-            parts = (self.store, self.runner, self.main, self.journal, self.connections, self.notices, self.clock_us, pace)
-            self.execution = Execution(*parts)
+    def complete(self, pace: Pace | None = None) -> None:
+        """Add what asks and acts, and the rest of what was known. Once, at the latest before `start`."""
+        from cockpit.services.actions import Actions
+        from cockpit.services.connections import Connections
+        from cockpit.services.latency import LatencyBook
+        from cockpit.services.runtime import Runner
+        from cockpit.services.sync import Sync
+        from cockpit.services.watch import Watch
+        from cockpit.storage.journal import Journal
+        from cockpit.storage.owner import process_owner
+        from cockpit.storage.secrets import Secrets
+
+        self.runner = Runner(self.main)
+        self.connections = Connections()
+        self.journal = Journal(self._database, process_owner(), self.clock_us) if self._database else None
+        self.latency = LatencyBook(self.runner, None if self.read_only else self.history, self.clock_us)
+        self.sync = Sync(self.main, self.runner, self.store, self.notices, self.clock_us)
+        self.secrets = Secrets(os.environ)
+        self.execution = self._execution(self.journal, pace) if self.journal and not self.read_only else None
         self.actions = Actions(self.store, self.runner, self.journal, self.connections, self.notices, self.execution, self.clock_us)
         self.actions.read_only = self.read_only
         self.actions.refresh = self.sync.refresh_kind
         note = self.execution.note if self.execution else lambda action, words: None
         self.watch = Watch(self.store, self.latency, self.notices, self.clock_us, note)
+        self.whole = True
+        self._instruct()
+        self._restore_rest()
+
+    def _execution(self, journal: Journal, pace: Pace | None) -> Execution:
+        from cockpit.services.execution import Execution, Pace
+
+        parts = (self.store, self.runner, self.main, journal, self.connections, self.notices, self.clock_us, pace or Pace())
+        return Execution(*parts)
 
     def configure(self, settings: Settings) -> None:
         """Take these settings into use: services and environments at once, connections by `connect`."""
         self.settings = settings
         self.rules = status.Rules(tuple(settings.checks.required))
-        self.actions.rules = self.rules
-        self.actions.me = Person(settings.me.name, settings.me.email)
+        if self.whole:
+            self._instruct()
         self.store.apply(services=settings.domain_services(), environments=settings.domain_environments())
+
+    def _instruct(self) -> None:
+        """Tell the actions who acts and by which rules."""
+        from cockpit.services.actions import Person
+
+        self.actions.rules = self.rules
+        self.actions.me = Person(self.settings.me.name, self.settings.me.email)
 
     def start(self, launcher: Playground | None = None) -> None:
         """Begin to ask the systems; with a launcher the playground is started first. Call it after the first paint."""
@@ -161,6 +153,8 @@ class Cockpit:
         if outcome.value is None:
             self.notices.error(outcome.error or CockpitError("No connection could be made."), key="connect", place="sources")
             return
+        from cockpit.services.jobs import SourceJob
+
         connected, problems = outcome.value
         for problem in problems:
             self.notices.error(problem, place="sources")
@@ -178,6 +172,8 @@ class Cockpit:
         self.ready = True
 
     def _job(self, connected: Connected, deadline_s: float) -> Job:
+        from cockpit.services.jobs import CiJob, DeploymentJob, MetricsJob, SourceJob
+
         arguments = (connected, self.store, self.clock_us, deadline_s)
         if "SourceControl" in connected.ports:
             return SourceJob(*arguments)
@@ -188,6 +184,8 @@ class Cockpit:
         return MetricsJob(connected, self.store, self.latency, self.watch, deadline_s)
 
     def _start_playground(self, launcher: Playground) -> None:
+        from cockpit.playground_control import PlaygroundControl
+
         directory = self.paths.playground
         again = partial(self._start_playground, launcher)
         self.playground = self.playground or PlaygroundControl(launcher, directory, self.runner, self.notices, again)
@@ -229,7 +227,7 @@ class Cockpit:
         if self.history is None or self.read_only or not self.store.state.services:
             return
         state, now, history = self.store.state, self.clock_us(), self.history
-        self.runner.submit("history", lambda: history.save_snapshot(SNAPSHOT, snapshot_of(state), now), self._saved)
+        self.runner.submit("history", lambda: history.save_snapshot(snapshot.NAME, snapshot.encode(state), now), self._saved)
         self.latency.flush()
 
     def _saved(self, outcome: Outcome[None]) -> None:
@@ -239,32 +237,43 @@ class Cockpit:
             self.notices.over("snapshot")
 
     def restore(self) -> None:
-        """Show what was known when this was last open, each value with its age."""
-        found = self.history.snapshot(SNAPSHOT) if self.history else None
-        if found is None:
-            return
+        """Show what was known when this was last open, each value with its age: what the overview shows; the rest by `complete`."""
+        found = self.history.snapshot(snapshot.NAME) if self.history else None
+        if found is not None and self._apply(snapshot.shown, found[0]):
+            self._yesterday = found[0]
+
+    def _restore_rest(self) -> None:
+        from cockpit.services.actions import approvals_of
+
+        payload, self._yesterday = self._yesterday, b""
+        if payload:
+            self._apply(snapshot.rest, payload)
         try:
-            old = msgspec.json.decode(found[0], type=AppState)
+            if self.journal is not None:
+                self.store.apply(approvals=approvals_of(self.journal.entries(100_000, kinds=("note",))))
+        except StorageError as error:
+            self.notices.error(error)
+
+    def _apply(self, read: Callable[[bytes, Iterable[str]], dict[str, Any]], payload: bytes) -> bool:
+        try:
+            fields = read(payload, (s.name for s in self.store.state.services))
         except msgspec.MsgspecError:
             # written by another version: nothing is lost but the look back
             log.info("the last state could not be read and is left out")
-            return
-        kept = {s.name for s in self.store.state.services}
-        known = {k: v for k, v in old.sources.items() if k}
-        self.store.apply(
-            versions={k: v for k, v in old.versions.items() if k in kept},
-            changes={k: v for k, v in old.changes.items() if k.partition(":")[0] in kept},
-            fleets={k: v for k, v in old.fleets.items() if v.value.service in kept},
-            deployments={k: v for k, v in old.deployments.items() if k.partition("@")[0] in kept},
-            artifacts={k: v for k, v in old.artifacts.items() if k in kept},
-            checks={k: v for k, v in old.checks.items() if k in kept},
-            latency={k: v for k, v in old.latency.items() if k.partition("@")[0] in kept},
-            sources={k: replace(v, next_poll_us=0, problem=None, stopped=False) for k, v in known.items()},
-            actions={k: a for k, a in old.actions.items() if a.state.final},
-        )
+            return False
+        self.store.apply(**fields)
+        return True
 
     def close(self) -> None:
         """Stop asking, keep what is known, let go of the data directory."""
+        if self.whole:
+            self._stop()
+        if self._database is not None:
+            self._database.close()
+        if self.lock is not None:
+            self.lock.release()
+
+    def _stop(self) -> None:
         self.sync.close()
         for end in self._ends:
             end()
@@ -279,27 +288,9 @@ class Cockpit:
         if self.history is not None and not self.read_only and self.store.state.services:
             try:
                 self.latency.drain()
-                self.history.save_snapshot(SNAPSHOT, snapshot_of(self.store.state), self.clock_us())
+                self.history.save_snapshot(snapshot.NAME, snapshot.encode(self.store.state), self.clock_us())
             except StorageError as error:
                 log.info("the last state could not be kept: %s", error)
-        if self._database is not None:
-            self._database.close()
-        if self._lock is not None:
-            self._lock.release()
-
-
-def snapshot_of(state: AppState) -> bytes:
-    """The state as JSON, encoded entry by entry: one call for megabytes would keep every other thread waiting until it ends."""
-    encode = msgspec.json.Encoder().encode
-    fields = []
-    for name in state.__struct_fields__:
-        value = getattr(state, name)
-        if isinstance(value, dict):
-            body = b"{%s}" % b",".join(b"%s:%s" % (encode(key), encode(item)) for key, item in value.items())
-        else:
-            body = encode(value)
-        fields.append(b"%s:%s" % (encode(name), body))
-    return b"{%s}" % b",".join(fields)
 
 
 def tell_mistakes(notices: Notices, mistakes: ConfigError) -> None:
@@ -316,10 +307,12 @@ def build(
     owner: bool = True,
     pace: Pace | None = None,
     clock_us: Callable[[], int] = now_us,
+    whole: bool = True,
 ) -> Cockpit:
     """Build the core on these directories, with yesterday's state in it; nothing is asked yet. Fast: imports nothing heavy.
 
     `owner`: a window owns its data directory, a second one only reads; a command (owner False) may act beside it.
+    `whole` False: the caller calls `complete` itself, after the first paint.
     Never raises for a bad disk or bad settings: the window opens, reads only, and says why.
     """
     reason = "This window only reads: it was opened with --read-only." if read_only else ""
@@ -340,16 +333,18 @@ def build(
     cockpit = Cockpit(paths, main_thread, database, reason, clock_us)
     # a program frozen into one file has no interpreter to start
     cockpit.apart = owner and not getattr(sys, "frozen", False)
-    cockpit.wire(pace or Pace(), Secrets(os.environ), lock)
+    cockpit.lock = lock
     _load(cockpit, problems, database.notes if database else ())
+    if whole:
+        cockpit.complete(pace)
     return cockpit
 
 
 def build_on(paths: Paths, main_thread: MainThread, settings: Settings, clock_us: Callable[[], int] = now_us) -> Cockpit:
     """A core on settings that stand in no file, to look at something once: it only reads, and keeps and restores nothing."""
     cockpit = Cockpit(paths, main_thread, None, "This only reads: it is a look at a repository.", clock_us)
-    cockpit.wire(Pace(), Secrets(os.environ), DataLock(paths.data))
     cockpit.configure(settings)
+    cockpit.complete()
     return cockpit
 
 
@@ -371,8 +366,6 @@ def _load(cockpit: Cockpit, problems: list[CockpitError], notes: tuple[str, ...]
         cockpit.store.apply(starting="Starting the playground...")
     try:
         cockpit.restore()
-        if cockpit.journal is not None:
-            cockpit.store.apply(approvals=approvals_of(cockpit.journal.entries(100_000, kinds=("note",))))
     except StorageError as error:
         notices.error(error)
 

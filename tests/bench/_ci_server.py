@@ -35,7 +35,7 @@ def _body(service: str) -> tuple[bytes, bytes]:
         run |= {"state": "failed" if failed else "passed", "suites": suites, "started_at_us": start, "url": ""}
         runs.append(run | {"finished_at_us": start + 50_000_000 if number else FINISHED_AT_US})
         size += len(json.dumps(runs[-1]))
-    before, _, behind = json.dumps({"runs": runs}).encode().partition(f"\"finished_at_us\": {FINISHED_AT_US}".encode())
+    before, _, behind = json.dumps({"runs": runs}).encode().partition(f'"finished_at_us": {FINISHED_AT_US}'.encode())
     return before + b'"finished_at_us": ', behind
 
 

@@ -1,4 +1,6 @@
-"""The naive way: sixteen threads, requests and json, all sources at once each second. Arguments: port, services, output, warm-up s, seconds.
+"""The naive way: sixteen threads, requests and json, all sources at once each second.
+
+Arguments: port, services, output, warm-up s, seconds.
 
 With 0 services nothing is asked at all: what the machine and Qt cost alone.
 """

@@ -118,7 +118,9 @@ def run(pairs: int = PAIRS) -> list[dict[str, object]]:
             rounds.append(tuple(taken[program] for program in programs))
     return [
         _entry("first paint with yesterday's data, against an empty window", [(r[0], r[1]) for r in rounds], AGAINST_EMPTY),
-        _entry("first paint with yesterday's data, against a chart with requests, git, keyring", [(r[0], r[2]) for r in rounds], AGAINST_CHART),
+        _entry(
+            "first paint with yesterday's data, against a chart with requests, git, keyring", [(r[0], r[2]) for r in rounds], AGAINST_CHART
+        ),
     ]
 
 

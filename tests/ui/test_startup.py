@@ -85,8 +85,8 @@ def test_garbage_is_collected_in_small_steps_and_seldom_whole(monkeypatch: pytes
     collector = Collector(parent)
     assert not gc.isenabled()
     collector._timer.stop()
-    monkeypatch.setattr(startup.gc, "collect", collecting.append)
-    monkeypatch.setattr(startup.gc, "freeze", lambda: collecting.append("freeze"))
+    monkeypatch.setattr(gc, "collect", collecting.append)
+    monkeypatch.setattr(gc, "freeze", lambda: collecting.append("freeze"))
     for _ in range(startup.WHOLE_STEPS):
         collector._collect()
     assert collecting.count(2) == 1
