@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
     from cockpit.paths import Paths
+    from ui.theme import Theme
 
 # The benchmark of the start: the moment of the first paint is written to the file named here, and the window ends. The stamp is
 # CLOCK_MONOTONIC, which all processes of a machine share on Linux, so that the starter can subtract its own.
@@ -80,10 +81,36 @@ def _window(options: _Options) -> int:
 
     import_qt()
     from PySide6.QtCore import QSettings
-    from PySide6.QtWidgets import QApplication
 
     from ui import crash, theme
     from ui.bridge import QtMainThread
+
+    app = _application()
+    paths, main_thread = find_paths(options.data_dir), QtMainThread(started=False)
+    cockpit = build(paths, main_thread, read_only=options.read_only, whole=False)
+    restore = crash.install(cockpit.notices, main_thread.post)
+    settings = QSettings(str(paths.data / "window.ini"), QSettings.Format.IniFormat)
+    if options.selection:
+        settings.setValue("selection", options.selection)
+    name = options.theme or str(settings.value("theme", "")) or cockpit.settings.window.theme
+
+    def dress() -> None:
+        main_thread.start()
+        theme.apply(app, name)
+
+    try:
+        return _run(app, cockpit, paths, settings, theme.THEMES.get(name, theme.THEMES["dark"]), dress)
+    finally:
+        restore()
+        cockpit.close()
+        main_thread.close()
+        gc.enable()
+
+
+def _application() -> Any:
+    from PySide6.QtWidgets import QApplication
+
+    from ui import theme
 
     running = QApplication.instance()
     app = running if isinstance(running, QApplication) else QApplication(["release-cockpit", "-style", "fusion"])
@@ -91,20 +118,7 @@ def _window(options: _Options) -> int:
         app.setProperty(theme.STYLE, "fusion")
     app.setApplicationName("release-cockpit")
     app.setApplicationDisplayName("Release Cockpit")
-    paths, main_thread = find_paths(options.data_dir), QtMainThread()
-    cockpit = build(paths, main_thread, read_only=options.read_only, whole=False)
-    restore = crash.install(cockpit.notices, main_thread.post)
-    settings = QSettings(str(paths.data / "window.ini"), QSettings.Format.IniFormat)
-    if options.selection:
-        settings.setValue("selection", options.selection)
-    theme.apply(app, options.theme or str(settings.value("theme", "")) or cockpit.settings.window.theme)
-    try:
-        return _run(app, cockpit, paths, settings)
-    finally:
-        restore()
-        cockpit.close()
-        main_thread.close()
-        gc.enable()
+    return app
 
 
 def _import_msgspec() -> None:
@@ -118,11 +132,11 @@ def _import_msgspec() -> None:
         del sys.modules["typing_extensions"]
 
 
-def _run(app: Any, cockpit: Cockpit, paths: Paths, settings: Any) -> int:
+def _run(app: Any, cockpit: Cockpit, paths: Paths, settings: Any, look: Theme, dress: Callable[[], None]) -> int:
     from ui.main_window import MainWindow
     from ui.startup import AfterPaint, Collector, interruptible
 
-    window = MainWindow(cockpit, settings, whole=False)
+    window = MainWindow(cockpit, settings, look=look)
     stamp = os.environ.get(FIRST_PAINT, "")
     ends: list[Callable[[], None]] = []
 
@@ -130,12 +144,14 @@ def _run(app: Any, cockpit: Cockpit, paths: Paths, settings: Any) -> int:
         if stamp:
             _painted(app, stamp, window)
         else:
+            dress()
             cockpit.complete()
             window.complete()
+            Collector(window)
             ends.append(_begin(cockpit, paths))
 
     after = AfterPaint(window, then, HEAVY if not stamp else ())
-    Collector(window)
+    window.first_look.when_painted(after.begin)
     window.show()
     with interruptible(app) as interrupted:
         status = int(app.exec())
@@ -150,7 +166,7 @@ def _run(app: Any, cockpit: Cockpit, paths: Paths, settings: Any) -> int:
 def _painted(app: Any, stamp: str, window: Any) -> None:
     """The moment, and below it what the overview shows, one line a cell, so that an empty window counts for nothing."""
     now_ns = time.monotonic_ns()
-    cells = window.overview.matrix.cells.cells.values()
+    cells = [cell for _, row in window.first_look.rows for cell in row]
     Path(stamp).write_text("\n".join([str(now_ns), *(cell.sentence for cell in cells)]), encoding="utf-8")
     app.quit()
 

@@ -10,7 +10,8 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer, QTimerEvent, Signal, Slot
+from PySide6 import QtCore
+from PySide6.QtCore import QObject, QSize, QTimer, QTimerEvent, Signal, Slot
 
 from cockpit.services.store import Change, Store
 
@@ -24,7 +25,7 @@ _HARMLESS: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("event", "eventFilter"), bool),
     **dict.fromkeys(("rowCount", "columnCount", "heightForWidth"), int),
     **dict.fromkeys(("sizeHint", "minimumSizeHint"), QSize),
-    "flags": lambda: Qt.ItemFlag.NoItemFlags,
+    "flags": lambda: QtCore.Qt.ItemFlag.NoItemFlags,
 }
 
 
@@ -56,13 +57,23 @@ class QtMainThread(QObject):
 
     _wake = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, *, started: bool = True) -> None:
         super().__init__(parent)
         self._lock = Lock()
         self._pending: deque[Callable[[], None]] = deque()
         self._later: dict[int, list[Callable[[], None]]] = {}
         self._closed = False
-        self._wake.connect(self._run_pending, Qt.ConnectionType.QueuedConnection)
+        self._started = False
+        if started:
+            self.start()
+
+    def start(self) -> None:
+        """Run what was posted until now, and what comes. The window calls this after its first paint, which `Qt.` would hold up."""
+        self._wake.connect(self._run_pending, QtCore.Qt.ConnectionType.QueuedConnection)
+        with self._lock:
+            self._started = True
+            if self._pending:
+                self._wake.emit()
 
     def post(self, fn: Callable[[], None]) -> None:
         """Run `fn` on the GUI thread, soon and in order; dropped after `close`."""
@@ -71,7 +82,7 @@ class QtMainThread(QObject):
             if self._closed:
                 return
             self._pending.append(fn)
-            if len(self._pending) == 1:
+            if len(self._pending) == 1 and self._started:
                 self._wake.emit()
 
     def call_later(self, seconds: float, fn: Callable[[], None]) -> Callable[[], None]:
@@ -79,7 +90,7 @@ class QtMainThread(QObject):
         if self._closed:
             return _nothing
         # a bare timer: fifty sources plan their next question each second, and a QTimer with its signal costs ten times as much
-        number = self.startTimer(max(0, round(seconds * 1000)), Qt.TimerType.PreciseTimer)
+        number = self.startTimer(max(0, round(seconds * 1000)), QtCore.Qt.TimerType.PreciseTimer)
         cell = self._later[number] = [fn]
 
         def cancel() -> None:
@@ -135,7 +146,7 @@ class StoreSignals(QObject):
         self._last_s = float("-inf")
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._flush)
         self._unsubscribe: Callable[[], None] | None = store.subscribe(self._hear)
 

@@ -7,21 +7,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtWidgets import QMainWindow, QWidget
 
-from cockpit.services.notices import Notice
 from cockpit.services.store import Change
 from ui.bridge import StoreSignals, guarded
-from ui.views.base import concerns
-from ui.views.header import Header
-from ui.views.overview import OverviewView
-from ui.widgets.notice_bar import NoticeBar
+from ui.views.first_look import FirstLook
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
+    from cockpit.services.notices import Notice
+    from ui.theme import Theme
     from ui.views.centre import Centre
+    from ui.views.header import Header
+    from ui.views.overview import OverviewView
+    from ui.widgets.notice_bar import NoticeBar
     from ui.widgets.rollback_card import RollbackCard
 
 _AGES = Change(frozenset(["ages"]))
@@ -31,72 +32,85 @@ _NOTICES = Change(frozenset(["notices"]))
 class MainWindow(QMainWindow):
     """`settings` remembers geometry, selection and view; `clock_s` is the card's monotonic clock.
 
-    With `whole` False there are header, overview and notices only, until `complete` adds the rest: the first paint is sooner.
+    With a theme in `look` it begins with yesterday's overview alone, drawn in that theme, and `complete` puts the parts in its place.
     """
 
+    header: Header
+    overview: OverviewView
     centre: Centre
     card: RollbackCard
+    notice_bar: NoticeBar
 
-    def __init__(self, cockpit: Cockpit, settings: QSettings, *, clock_s: Callable[[], float] = time.monotonic, whole: bool = True) -> None:
+    def __init__(
+        self, cockpit: Cockpit, settings: QSettings, *, clock_s: Callable[[], float] = time.monotonic, look: Theme | None = None
+    ) -> None:
         super().__init__()
         self.cockpit, self._settings, self._clock_s = cockpit, settings, clock_s
         self.service, self.environment = "", ""
         self._whole, self._beat = False, 0
         self.setWindowTitle("Release Cockpit")
         self.setMinimumSize(1280, 800)
-        self._build()
-        self.notice_bar.show_notice(cockpit.notices.newest)
-        self._restore()
-        if whole:
+        geometry = settings.value("geometry")
+        # a file edited by hand can hold anything
+        if not isinstance(geometry, QByteArray) or not self.restoreGeometry(geometry):
+            self.resize(1280, 800)
+        if look is None:
             self.complete()
+        else:
+            self.first_look = FirstLook(cockpit, look, self)
+            self.setCentralWidget(self.first_look)
 
     def complete(self) -> None:
-        """Add what the first paint does not wait for, and begin to listen. Once."""
-        from ui.views.centre import Centre
-        from ui.widgets.rollback_card import RollbackCard
-
-        self.centre = Centre(self.cockpit, self, self._settings)
-        self.card = RollbackCard(self.cockpit, self, clock_s=self._clock_s)
-        for place, part in ((1, self.centre), (2, self.card)):
-            held = self.split.replaceWidget(place, part)
-            if held is not None:
-                held.deleteLater()
-            part.show()
+        """Put the parts in their places, and begin to listen. Once."""
+        self._build()
         self._whole = True
         self._connect()
         self._keys()
         self._signals = StoreSignals(self.cockpit.store, self)
         self._signals.changed.connect(self._changed)
         self._unsubscribe: Callable[[], None] | None = self.cockpit.notices.subscribe(self._noticed)
-        self._timer = QTimer(self)
+        self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._tick)
         self._timer.start(333)
         self.centre.start_with(str(self._settings.value("view", "")))
-        self._show_place()
+        self._choose_first()
+        self.centre.show_place(self.service, self.environment)
+        self.overview.setFocus(QtCore.Qt.FocusReason.OtherFocusReason)
 
     def _build(self) -> None:
-        self.header = Header(self.cockpit, self)
-        self.overview = OverviewView(self.cockpit, self)
+        from ui.views.centre import Centre
+        from ui.views.header import Header
+        from ui.views.overview import OverviewView
+        from ui.widgets.notice_bar import NoticeBar
+        from ui.widgets.rollback_card import RollbackCard
+
+        self.header, self.overview = Header(self.cockpit, self), OverviewView(self.cockpit, self)
+        self.centre = Centre(self.cockpit, self, self._settings)
+        self.card = RollbackCard(self.cockpit, self, clock_s=self._clock_s)
         self.notice_bar = NoticeBar(self.cockpit.clock_us, self)
-        self.split = QSplitter(Qt.Orientation.Horizontal, self)
+        self.notice_bar.show_notice(self.cockpit.notices.newest)
+        self.split = QtWidgets.QSplitter(self)
         self.split.setChildrenCollapsible(False)
         self.split.setHandleWidth(8)
-        for stretch, part in ((0, self.overview), (1, QWidget(self)), (0, QWidget(self))):
+        for part in (self.overview, self.centre, self.card):
             self.split.addWidget(part)
-            self.split.setStretchFactor(self.split.count() - 1, stretch)
+        self.split.setStretchFactor(1, 1)
         self.split.setSizes([312, 668, 284])
         whole = QWidget(self)
-        box = QVBoxLayout(whole)
+        box = QtWidgets.QVBoxLayout(whole)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
         for widget, share in ((self.header, 0), (self.split, 1), (self.notice_bar, 0)):
             box.addWidget(widget, share)
         self.setCentralWidget(whole)
-        self.overview.selected.connect(self.select)
+        split = self._settings.value("split")
+        if isinstance(split, QByteArray):
+            self.split.restoreState(split)
 
     def _connect(self) -> None:
+        self.overview.selected.connect(self.select)
         self.overview.opened.connect(self._opened)
-        self.header.environment_chosen.connect(self._environment_chosen)
+        self.header.environment_chosen.connect(lambda name: self.select(self.service, name))
         self.header.filter_changed.connect(self._filter)
         self.header.sources_wanted.connect(partial(self.centre.go, "sources"))
         self.header.help_wanted.connect(self.show_help)
@@ -121,8 +135,8 @@ class MainWindow(QMainWindow):
             shortcut.setObjectName(name)
             shortcut.activated.connect(self._view_key)
 
-    def _shortcut(self, text: str) -> QShortcut:
-        shortcut = QShortcut(QKeySequence(text), self)
+    def _shortcut(self, text: str) -> QtGui.QShortcut:
+        shortcut = QtGui.QShortcut(QtGui.QKeySequence(text), self)
         shortcut.setAutoRepeat(False)
         return shortcut
 
@@ -134,12 +148,8 @@ class MainWindow(QMainWindow):
             self.service, self.environment = service, environment
             self.header.show_environment(environment)
             self.overview.show_place(service, environment)
-            self._show_place()
-
-    def _show_place(self) -> None:
-        if self._whole:
-            self.card.show_place(self.service, self.environment)
-            self.centre.show_place(self.service, self.environment)
+            self.card.show_place(service, environment)
+            self.centre.show_place(service, environment)
 
     def _choose_first(self) -> None:
         state = self.cockpit.store.state
@@ -156,9 +166,6 @@ class MainWindow(QMainWindow):
         self.select(service, environment)
         self.centre.go("latency")
 
-    def _environment_chosen(self, name: str) -> None:
-        self.select(self.service, name)
-
     # ---- what happens
 
     def _changed(self, change: Change) -> None:
@@ -166,6 +173,8 @@ class MainWindow(QMainWindow):
             self._choose_first()
         for part in (self.header, self.overview, self.centre):
             part.on_change(change)
+        from ui.views.base import concerns
+
         # a source's health is in the ages of the card's facts, which it reads each second by itself
         if concerns(change, change.kinds - {"sources"}, self.service):
             self.card.on_change(change)
@@ -194,7 +203,7 @@ class MainWindow(QMainWindow):
             return
         if self.header.filter.text() or self.header.filter.hasFocus():
             self.header.filter.clear()
-            self.overview.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.overview.setFocus(QtCore.Qt.FocusReason.OtherFocusReason)
         elif not self.card.escape():
             self.centre.go_back()
 
@@ -206,11 +215,11 @@ class MainWindow(QMainWindow):
         self.centre.set_filter(text)
 
     def _focus_filter(self) -> None:
-        self.header.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.header.filter.setFocus(QtCore.Qt.FocusReason.ShortcutFocusReason)
         self.header.filter.selectAll()
 
     def _focus_environment(self) -> None:
-        self.header.environment.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.header.environment.setFocus(QtCore.Qt.FocusReason.ShortcutFocusReason)
 
     def _refresh(self) -> None:
         self.cockpit.sync.refresh_now()
@@ -223,18 +232,8 @@ class MainWindow(QMainWindow):
 
     # ---- memory
 
-    def _restore(self) -> None:
-        geometry, split = self._settings.value("geometry"), self._settings.value("split")
-        # a file edited by hand can hold anything
-        if not isinstance(geometry, QByteArray) or not self.restoreGeometry(geometry):
-            self.resize(1280, 800)
-        if isinstance(split, QByteArray):
-            self.split.restoreState(split)
-        self._choose_first()
-        self.overview.setFocus(Qt.FocusReason.OtherFocusReason)
-
     @guarded
-    def closeEvent(self, event: QCloseEvent) -> None:
+    def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Remember, and stop listening."""
         if not self._whole:
             super().closeEvent(event)

@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QTimer, Slot
+from PySide6.QtCore import QObject, QTimer, Slot
 from PySide6.QtWidgets import QWidget
-
-from ui.bridge import guarded
 
 SWITCH_S = 0.0001
 COLLECT_MS = 100
@@ -24,28 +22,19 @@ WHOLE_STEPS = 1200  # once in two minutes
 
 
 class AfterPaint(QObject):
-    """Calls `then` once, after `window` has painted first; then imports `heavy` modules in a thread, where they stop nobody."""
+    """Calls `then` once the first paint is on the screen; then imports `heavy` modules in a thread, where they stop nobody."""
 
-    def __init__(self, window: QWidget, then: Callable[[], None], heavy: Sequence[str] = ()) -> None:
-        super().__init__(window)
+    def __init__(self, parent: QWidget, then: Callable[[], None], heavy: Sequence[str] = ()) -> None:
+        super().__init__(parent)
         self._then, self._heavy = then, tuple(heavy)
         self._thread: threading.Thread | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._painted)
-        self._window = window
-        window.installEventFilter(self)
+        self._over = False
 
-    @guarded
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The window's own paint comes first, its children's in the same pass; the timer runs after all of them."""
-        if event.type() == QEvent.Type.Paint:
-            self._window.removeEventFilter(self)
-            self._timer.start(0)
-        return False
-
-    @Slot()
-    def _painted(self) -> None:
+    def begin(self) -> None:
+        """The first paint has been made."""
+        if self._over:
+            return
+        self._over = True
         # a thread that computes gives the UI thread its turn after a tenth of a millisecond instead of five
         sys.setswitchinterval(SWITCH_S)
         self._then()
@@ -59,7 +48,7 @@ class AfterPaint(QObject):
 
     def wait(self) -> None:
         """Until the imports are done; ending the interpreter in the middle of one crashes."""
-        self._timer.stop()
+        self._over = True
         if self._thread is not None:
             self._thread.join()
 

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QObject, QPoint, QSettings
 
+from tests.fakes.cockpit import FakeCockpit
 from ui import qt_import, startup
+from ui.main_window import MainWindow
 from ui.startup import AfterPaint, Collector
+from ui.theme import THEMES, apply
+from ui.views.first_look import HEADER_PX, MARGIN_PX, TABLE_PX, FirstLook
+from ui.views.overview_cells import NAME_PX
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORT = (
@@ -97,16 +101,43 @@ def test_garbage_is_collected_in_small_steps_and_seldom_whole(monkeypatch: pytes
 
 
 def test_the_first_paint_is_told_once_and_what_is_heavy_comes_after_it(qtbot: Any) -> None:
-    window, told = QWidget(), []
-    qtbot.addWidget(window)
+    cockpit, told = FakeCockpit(), list[bool]()
+    look = FirstLook(cockpit, THEMES["dark"])  # type: ignore[arg-type]
+    qtbot.addWidget(look)
+    look.resize(1280, 800)
     before = sys.getswitchinterval()
-    after = AfterPaint(window, lambda: told.append(window.isVisible()), ["colorsys"])
+    after = AfterPaint(look, lambda: told.append(look.isVisible()), ["colorsys"])
+    look.when_painted(after.begin)
     try:
-        window.show()
+        look.show()
         qtbot.waitUntil(lambda: bool(told))
-        window.repaint()
+        look.repaint()
+        after.begin()
         after.wait()
         assert told == [True]
         assert "colorsys" in sys.modules
     finally:
         sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("name", ["dark", "light", "contrast"])
+def test_the_first_look_stands_where_the_overview_comes(qtbot: Any, qapp: Any, name: str, tmp_path: Path) -> None:
+    cockpit = FakeCockpit()
+    cockpit.playground = None
+    window = MainWindow(cockpit, QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat), look=THEMES[name])  # type: ignore[arg-type]
+    qtbot.addWidget(window)
+    window.show()
+    first = window.first_look
+    assert [service for service, _ in first.rows] == [s.name for s in cockpit.store.state.services]
+    assert all(cell.age and cell.version for _, row in first.rows for cell in row)
+    assert cockpit.store.state.services[0].name in first.accessibleDescription()
+    painted = first.grab().toImage()
+    assert len({painted.pixel(x, y) for x in range(12, 300, 3) for y in range(60, 400, 3)}) > 5, "something is drawn"
+    apply(qapp, name)
+    window.complete()
+    qtbot.waitUntil(lambda: window.overview.matrix.viewport().mapTo(window, QPoint()).y() > HEADER_PX)
+    box = window.overview.matrix.visualRect(window.overview.matrix.model().index(1, 0))
+    top = window.overview.matrix.viewport().mapTo(window, box.topLeft())
+    assert abs(top.y() - (HEADER_PX + TABLE_PX + NAME_PX)) <= 4, "nothing jumps when the rest arrives"
+    assert abs(top.x() - MARGIN_PX) <= 4
+    window.close()

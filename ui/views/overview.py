@@ -12,7 +12,7 @@ from ui.bridge import guarded
 from ui.models.text import as_of_text, plain, tooltip_text
 from ui.theme import Theme, font, theme_of
 from ui.views.base import View
-from ui.views.overview_cells import Cell, Cells
+from ui.views.overview_cells import CELL_PX, MIN_PX, NAME_PX, Cell, Cells
 from ui.widgets.panel import ProgressLine
 from ui.widgets.shapes import SIZE, fill, paint_state
 from ui.widgets.texts import Text
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
-NAME_PX, CELL_PX, MIN_PX = 28, 96, 132
 _MIDDLE = Qt.TextElideMode.ElideMiddle
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

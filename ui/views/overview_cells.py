@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TREND_US = 10 * 60 * 1_000_000
 LOUD = ("mixed", "bad")
+NAME_PX, CELL_PX, MIN_PX = 28, 96, 132  # heights of a service's name and of its cells, least width of a cell
 
 
 class Cell(Struct, frozen=True):
