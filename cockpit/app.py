@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cockpit")
 
-SNAPSHOT_S = 10.0
+SNAPSHOT_S = 60.0  # what is known is asked again at the next start; writing megabytes more often wears the disk and the patience
 
 
 class Cockpit:
@@ -340,12 +340,22 @@ def build(
     return cockpit
 
 
-def build_on(paths: Paths, main_thread: MainThread, settings: Settings, clock_us: Callable[[], int] = now_us) -> Cockpit:
+def build_on(
+    paths: Paths, main_thread: MainThread, settings: Settings, clock_us: Callable[[], int] = now_us, *, whole: bool = True
+) -> Cockpit:
     """A core on settings that stand in no file, to look at something once: it only reads, and keeps and restores nothing."""
     cockpit = Cockpit(paths, main_thread, None, "This only reads: it is a look at a repository.", clock_us)
     cockpit.configure(settings)
-    cockpit.complete()
+    if whole:
+        cockpit.complete()
     return cockpit
+
+
+def build_on_repository(paths: Paths, main_thread: MainThread, path: Path, service: str = "", live: str = "") -> Cockpit:
+    """The core of a window on anybody's repository, with no settings. CockpitErrors where it cannot be read or `live` needs a name."""
+    from cockpit.connecting import look_at
+
+    return build_on(paths, main_thread, look_at(path, service, live), whole=False)
 
 
 def _load(cockpit: Cockpit, problems: list[CockpitError], notes: tuple[str, ...]) -> None:

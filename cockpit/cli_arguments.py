@@ -66,6 +66,7 @@ def _open(parser: Any) -> None:
     parser.add_argument("path", metavar="PATH", help="a git working tree or bare repository; nothing is written into it")
     parser.add_argument("--live", default="", metavar="VERSION", help="the version (or tag) that is live: shows what is pending against it")
     parser.add_argument("--service", default="", metavar="NAME", help="which service, where the tags name several")
+    parser.add_argument("--window", action="store_true", help="open the window on it instead (needs a display)")
     parser.add_argument("--save", action="store_true", help="write settings with this one service, if there are none yet")
     _limit(parser, 12, "versions shown; commits are read for the newest 48 of them")
 
@@ -153,7 +154,8 @@ COMMANDS = (
     Command(
         "open",
         "versions of any git repository, and what is pending",
-        "open ~/work/gateway\n  release-cockpit open . --live v1.6.0\n  release-cockpit open . --service gateway --live 1.6.0 --save",
+        "open ~/work/gateway\n  release-cockpit open . --live v1.6.0\n  release-cockpit open . --service gateway --live 1.6.0 --save\n"
+        "  release-cockpit open . --live 1.6.0 --window",
         f"{{repository, services: [{{name, tag_pattern, path}}], service, versions_total, versions: [{{{_VERSION_SHAPE}}}],\n"
         f"  pending: null | {{live, pending_total, versions: [{{{_VERSION_SHAPE}, {_CHANGES_SHAPE}}}]}}}}",
         _open,

@@ -11,12 +11,12 @@ from typing import Any
 from msgspec import Struct
 
 from cockpit.connectors.registry import create, spec
-from cockpit.domain.errors import CockpitError
+from cockpit.domain.errors import CockpitError, NotAllowed
 from cockpit.domain.release import Service
 from cockpit.reading import Reader
 from cockpit.services.connections import Connected
 from cockpit.storage.secrets import Secrets
-from cockpit.storage.settings import ConnectionSettings, Settings
+from cockpit.storage.settings import ConnectionSettings, ServiceSettings, Settings
 
 
 class PerThread:
@@ -118,6 +118,17 @@ def _options(connection: ConnectionSettings) -> dict[str, str]:
 
 def _no_secret() -> str:
     return ""
+
+
+def look_at(path: Path, service: str = "", live: str = "") -> Settings:
+    """Settings for a look at a repository: all its services, or the one that is named; `live` is for that one."""
+    found = services_in(str(path))
+    chosen = [s for s in found if not service or s.name == service]
+    if not chosen or (live and len(chosen) > 1):
+        known = ", ".join(s.name[:60] for s in found[:10])
+        what = f"It holds no service {service[:60]}." if service else f"It holds {len(found)} services."
+        raise NotAllowed(what, hint=f"Name one with --service: {known}.", title="Which service?")
+    return Settings(services={s.name: ServiceSettings(s.repository, s.tag_pattern, s.path, live) for s in chosen})
 
 
 def services_in(path: str) -> tuple[Service, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 import time
@@ -25,7 +26,7 @@ HEAVY = ("numpy", "pyqtgraph", "requests", "git", "keyring")
 def main(argv: list[str] | None = None) -> int:
     """Run the window or one command; answers the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    options = _options(arguments)
+    options = _options(_window_words(arguments))
     if options is None:
         from cockpit import cli
 
@@ -44,6 +45,21 @@ class _Options:
         self.read_only = False
         self.theme = ""
         self.selection = ""
+        self.repository: Path | None = None
+        self.service = ""
+        self.live = ""
+
+
+def _window_words(arguments: list[str]) -> list[str]:
+    """`open PATH --window ...` is the window on a repository: `--repository PATH ...`."""
+    words = [word for word in arguments if word != "--window"]
+    if len(words) == len(arguments) or "open" not in words[:-1]:
+        return arguments
+    at = words.index("open")
+    return [*words[:at], "--repository", *words[at + 1 :]]
+
+
+_VALUES = ("--data-dir", "--theme", "--selection", "--repository", "--service", "--live")
 
 
 def _options(arguments: list[str]) -> _Options | None:
@@ -54,12 +70,12 @@ def _options(arguments: list[str]) -> _Options | None:
         if name == "--read-only" and not equals:
             options.read_only = True
             continue
-        if name not in ("--data-dir", "--theme", "--selection") or not (equals or rest):
+        if name not in _VALUES or not (equals or rest):
             return None
         value = value if equals else rest.pop(0)
         if name == "--theme" and value not in ("dark", "light", "contrast"):
             return None
-        setattr(options, name[2:].replace("-", "_"), Path(value) if name == "--data-dir" else value)
+        setattr(options, name[2:].replace("-", "_"), Path(value) if name in ("--data-dir", "--repository") else value)
     return options
 
 
@@ -70,12 +86,12 @@ def _display() -> bool:
 
 
 def _window(options: _Options) -> int:
-    # collections while modules are imported find nothing and cost a sixth of the start
-    gc.disable()
+    gc.disable()  # collections while modules are imported find nothing and cost a sixth of the start
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _import_msgspec()
     # before Qt, whose hook reads the source of each module that is imported after it
-    from cockpit.app import build
+    importlib.import_module("cockpit.app")
+    from cockpit.domain.errors import CockpitError
     from cockpit.paths import find_paths
     from ui.qt_import import import_qt
 
@@ -87,7 +103,11 @@ def _window(options: _Options) -> int:
 
     app = _application()
     paths, main_thread = find_paths(options.data_dir), QtMainThread(started=False)
-    cockpit = build(paths, main_thread, read_only=options.read_only, whole=False)
+    try:
+        cockpit = _core(options, paths, main_thread)
+    except CockpitError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     restore = crash.install(cockpit.notices, main_thread.post)
     settings = QSettings(str(paths.data / "window.ini"), QSettings.Format.IniFormat)
     if options.selection:
@@ -105,6 +125,14 @@ def _window(options: _Options) -> int:
         cockpit.close()
         main_thread.close()
         gc.enable()
+
+
+def _core(options: _Options, paths: Paths, main_thread: Any) -> Cockpit:
+    from cockpit.app import build, build_on_repository
+
+    if options.repository is not None:
+        return build_on_repository(paths, main_thread, options.repository, options.service, options.live)
+    return build(paths, main_thread, read_only=options.read_only, whole=False)
 
 
 def _application() -> Any:

@@ -108,3 +108,22 @@ def test_a_second_window_on_the_same_data_opens_and_reads_only(tmp_path: Path, e
     assert second.returncode == 0, said
     assert stamp.exists()
     assert first.returncode == 0
+
+
+def test_open_with_a_window_is_the_window_on_a_repository() -> None:
+    from ui.__main__ import _options, _window_words
+
+    options = _options(_window_words(["--data-dir", "d", "open", "some/path", "--live", "1.2", "--window"]))
+    assert options is not None
+    assert (str(options.repository), options.live, str(options.data_dir)) == ("some/path", "1.2", "d")
+    assert _options(_window_words(["open", "some/path"])) is None, "without it, it is a command"
+    assert _options(_window_words(["status", "--window"])) is None
+
+
+def test_a_window_on_what_is_no_repository_says_so_and_ends(tmp_path: Path) -> None:
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    command = [sys.executable, "-m", "ui", "--data-dir", str(tmp_path / "data"), "open", str(tmp_path), "--window"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "is no git repository" in done.stderr
+    assert "Traceback" not in done.stderr
