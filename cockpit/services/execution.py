@@ -135,7 +135,7 @@ class Execution:
 
     def _settled(self, key: str, asked_us: int, outcome: Outcome[Deployment | None]) -> None:
         action = self._store.state.actions[key]
-        if outcome.error is not None:
+        if outcome.error is not None or (outcome.value is not None and not is_of(outcome.value, action)):
             self._later(self._pace.slow_s, self._settle, key)
         elif outcome.value is not None:
             self._accepted(key, outcome.value)
@@ -156,6 +156,10 @@ class Execution:
 
     def _followed(self, key: str, outcome: Outcome[Deployment]) -> None:
         action = self._store.state.actions[key]
+        if isinstance(outcome.error, NotFound) or (outcome.value is not None and not is_of(outcome.value, action)):
+            # forgotten, or the id now means something else: the key alone tells what is ours
+            self._look_for(key)
+            return
         if outcome.error is not None or outcome.value is None:
             words = outcome.error.message if isinstance(outcome.error, CockpitError) else str(outcome.error)
             self._put(replace(action, message=f"not known since the last answer: {words}"))
@@ -171,6 +175,46 @@ class Execution:
         else:
             ended = ActionState.ABORTED if deployment.state is DeployState.ABORTED else ActionState.FAILED
             self._end(key, ended, deployment.message or f"the deployment system says: {deployment.state}", None)
+
+    def _look_for(self, key: str) -> None:
+        """Ask by the key for a deployment that was accepted once."""
+        action = self._store.state.actions[key]
+        api = self._connections.deployment(action.service)
+        if api is None:
+            self._later(self._pace.follow_s, self._look_for, key)
+        else:
+            self._submit(action, partial(_find, api, key), partial(self._looked, key))
+
+    def _looked(self, key: str, outcome: Outcome[Deployment | None]) -> None:
+        action = self._store.state.actions[key]
+        api = self._connections.deployment(action.service)
+        if outcome.value is not None and is_of(outcome.value, action):
+            self._put(replace(action, deployment=outcome.value, message=""))
+            self._notices.over(f"unknown:{key}")
+            self._later(0.0, self._follow, key)
+        elif outcome.error is not None or api is None:
+            self._put(replace(action, message="not known since the last answer"))
+            self._later(self._pace.slow_s, self._look_for, key)
+        else:
+            self._submit(action, partial(api.fleet, action.service, action.environment), partial(self._forgotten, key))
+
+    def _forgotten(self, key: str, outcome: Outcome[Fleet]) -> None:
+        """The system accepted it once and no longer knows it: the nodes tell what became of it."""
+        action, now = self._store.state.actions[key], self._clock_us()
+        proof = prove(outcome.value, action.digest, now) if outcome.value is not None else ()
+        if not proof or any(line.state is LineState.UNKNOWN for line in proof):
+            self._put(replace(action, message="the deployment system no longer knows it, and not all nodes say what they run"))
+            self._later(self._pace.slow_s, self._look_for, key)
+            return
+        self._put(replace(action, proof=proof))
+        if all(line.state is LineState.OK for line in proof):
+            self._advance(key, ActionState.VERIFYING)
+            self._end(
+                key, ActionState.DONE, f"all {len(proof)} nodes run {action.version}; the deployment system no longer knows why", None
+            )
+        else:
+            odd = ", ".join(line.text for line in proof if line.state is not LineState.OK)
+            self._end(key, ActionState.FAILED, f"the deployment system no longer knows it, and {odd}", None)
 
     def _verify(self, key: str, since_us: int) -> None:
         action = self._store.state.actions[key]
@@ -204,7 +248,7 @@ class Execution:
             self._end(key, ActionState.FAILED, f"the system says done, the nodes do not agree: {odd}", None)
         else:
             # a node that says nothing is neither proof nor its opposite
-            silent = ", ".join(line.text for line in proof if line.state is LineState.UNKNOWN) or "no nodes are known"
+            silent = ", ".join(line.text for line in proof if line.state is not LineState.OK) or "no nodes are known"
             self._put(replace(self._store.state.actions[key], message=silent))
             self._later(self._pace.slow_s if late else self._pace.follow_s, self._verify, key, since_us)
 
@@ -259,7 +303,8 @@ class Execution:
                 place="activity",
             )
             if action.state is ActionState.FOLLOWING:
-                self._follow(action.key)
+                # by its key, not by its id: a system that was set up anew may have given the id to another
+                self._look_for(action.key)
             else:
                 self._settle(action.key)
 
@@ -290,6 +335,12 @@ HINTS = {
     ActionState.FAILED: "Look at the nodes in the card: they may run different versions. A rollback puts them on one.",
     ActionState.ABORTED: "The nodes may run different versions. Deploy or roll back to put them on one.",
 }
+
+
+def is_of(deployment: Deployment, action: Action) -> bool:
+    """Whether a deployment is the one that this action asked for."""
+    same_place = (deployment.service, deployment.environment) == (action.service, action.environment)
+    return same_place and deployment.key in ("", action.key)
 
 
 def _name(action: Action) -> str:

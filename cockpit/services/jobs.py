@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from cockpit.domain.errors import CockpitError, ConnectorError, NotFound
+from cockpit.domain.errors import AuthFailed, CockpitError, ConnectorError, NotFound, RateLimited, Unreachable
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import LatencyPoint
 from cockpit.domain.release import Fleet
@@ -23,27 +23,39 @@ if TYPE_CHECKING:
     from cockpit.connectors.ports import CiSystem, DeploymentApi, MetricsApi, SourceControl
 
 AHEAD = 12  # pending versions whose commits are read before anyone asks
+SILENT_TURNS = 4
 AT_ONCE = 8  # comparisons read in one poll, so that versions and commits appear step by step
 
 
 class Partial(Struct):
-    """What a poll brought before it ended, and the error that ended it, if any."""
+    """What a poll brought before it ended, what does not exist, and the error that it met, if any."""
 
     items: list[tuple[str, str, Any]]
+    missing: list[tuple[str, str]]
     error: Exception | None = None
 
 
-def collect(questions: Iterable[tuple[str, str, Callable[[], Any]]]) -> Partial:
-    """Ask one after the other. What one thing lacks (NotFound) must not hide the others; any other failure ends the poll."""
-    answer = Partial([])
-    for kind, key, ask in questions:
+GIVE_UP = 2  # questions without any answer, then the system counts as gone for this poll
+
+
+def collect(questions: Sequence[tuple[str, str, Callable[[], Any]]], turn: int = 0) -> Partial:
+    """Ask one after the other, beginning elsewhere each `turn`.
+
+    What one thing lacks or answers wrongly must not hide the others; a system that is gone, or wants nobody, is not asked further.
+    """
+    answer, silent = Partial([], []), 0
+    start = turn % len(questions) if questions else 0
+    for kind, key, ask in (*questions[start:], *questions[:start]):
         try:
             answer.items.append((kind, key, ask()))
-        except NotFound as error:
-            answer.error = answer.error or error
         except ConnectorError as error:
-            answer.error = error
-            break
+            answer.error = answer.error or error
+            silent += isinstance(error, Unreachable)
+            if isinstance(error, NotFound):
+                answer.missing.append((kind, key))
+            if isinstance(error, RateLimited | AuthFailed) or silent >= GIVE_UP:
+                answer.error = error
+                break
     return answer
 
 
@@ -55,6 +67,7 @@ class StateJob:
         self._store = store
         self._clock_us = clock_us
         self._deadline_s = deadline_s
+        self._turn = 0
 
     @property
     def _state(self) -> AppState:
@@ -63,6 +76,8 @@ class StateJob:
     def apply(self, result: Partial) -> Exception | None:
         """Every answer becomes a fact of now."""
         now = self._clock_us()
+        # after an error the next poll begins elsewhere, so that what comes first cannot keep the rest from being asked
+        self._turn += 7 * (result.error is not None)
         merged: dict[str, dict[str, Any]] = {}
         for kind, key, value in result.items:
             merged.setdefault(kind, {})[key] = Fact(value, now, self._connected.title, self._deadline_s)
@@ -82,6 +97,7 @@ class SourceJob(StateJob):
         super().__init__(connected, store, clock_us, deadline_s)
         self._wanted: list[tuple[str, str, str]] = []
         self._fingerprint = ""
+        self._missing: set[str] = set()  # comparisons that cannot be made, until a ref changes
 
     def want(self, service: str, base: str, head: str) -> None:
         """Also read the commits between these two versions."""
@@ -97,6 +113,8 @@ class SourceJob(StateJob):
     def _read(self, services: list[Any], pairs: list[tuple[str, str, str]]) -> Partial:
         source: SourceControl = self._connected.polled
         fingerprint = source.fingerprint()
+        if fingerprint != self._fingerprint:
+            self._missing.clear()
         questions: list[tuple[str, str, Callable[[], Any]]] = []
         if fingerprint != self._fingerprint:
             questions += [("versions", s.name, partial(source.versions, s)) for s in services]
@@ -104,8 +122,14 @@ class SourceJob(StateJob):
         for service, base, head in pairs:
             questions.append(("changes", changes_key(service, base, head), partial(source.changes, by_name[service], base, head)))
         answer = collect(questions)
-        # read again next time where something was cut short, so that nothing is missed
-        self._fingerprint = fingerprint if answer.error is None else ""
+        self._missing.update(key for kind, key in answer.missing if kind == "changes")
+        # read again next time where versions were cut short, so that nothing is missed
+        read = sum(kind == "versions" for kind, _, _ in answer.items)
+        wanted = sum(kind == "versions" for kind, _, _ in questions)
+        self._fingerprint = fingerprint if read == wanted else ""
+        if answer.error is not None and isinstance(answer.error, NotFound) and read == wanted:
+            # a version that cannot be compared is that version's matter; the repository answers
+            answer.error = None
         return answer
 
     def apply(self, result: Partial) -> Exception | None:
@@ -130,7 +154,8 @@ class SourceJob(StateJob):
         pairs = []
         for base, head in dict.fromkeys(named):
             pair = (service, status.commit_of(state, service, base), status.commit_of(state, service, head))
-            if pair[2] and (pair[1] or not base) and changes_key(*pair) not in state.changes:
+            key = changes_key(*pair)
+            if pair[2] and (pair[1] or not base) and key not in state.changes and key not in self._missing:
                 pairs.append(pair)
         return pairs
 
@@ -150,7 +175,8 @@ class CiJob(StateJob):
         """One question a service."""
         ci: CiSystem = self._connected.polled
         names = self._connected.services
-        return lambda: collect([("checks", name, partial(ci.runs, name)) for name in names])
+        turn = self._turn
+        return lambda: collect([("checks", name, partial(ci.runs, name)) for name in names], turn)
 
     def interval_s(self, base_s: float) -> float:
         """Twice as often while tests run."""
@@ -172,7 +198,8 @@ class DeploymentJob(StateJob):
                 questions.append(("fleets", place(s, e), partial(api.fleet, s, e)))
                 questions.append(("deployments", place(s, e), partial(api.history, s, e)))
             questions.append(("artifacts", s, partial(api.artifacts, s)))
-        return lambda: collect(questions)
+        turn = self._turn
+        return lambda: collect(questions, turn)
 
     def interval_s(self, base_s: float) -> float:
         """Four times as often while something is being deployed."""
@@ -190,18 +217,33 @@ class MetricsJob:
         self._book = book
         self._watch = watch
         self._deadline_s = deadline_s
+        self._silent: dict[str, int] = {}
+        self._said: tuple[str, ...] = ()
 
-    def prepare(self) -> Callable[[], list[tuple[str, LatencyPoint]]]:
-        """Read the nodes that the deployment system names."""
+    def prepare(self) -> Callable[[], tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]]:
+        """Read the nodes that the deployment system names; answers points, and which node told anything."""
         metrics: MetricsApi = self._connected.polled
         fleets: list[Fleet] = [f.value for f in self._store.state.fleets.values() if f.value.service in self._connected.services]
         nodes = tuple(n for fleet in fleets for n in fleet.nodes if n.url)
         digest = self._book.digest
-        return lambda: digest.points(metrics.read(nodes))
 
-    def apply(self, result: list[tuple[str, LatencyPoint]]) -> CockpitError | None:
+        def work() -> tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]:
+            readings = metrics.read(nodes)
+            told = {r.node for r in readings}
+            return digest.points(readings), {n.name: n.name in told for n in nodes}
+
+        return work
+
+    def apply(self, result: tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]) -> CockpitError | None:
         """Points into their series, and a look at what they mean."""
-        self._book.add(result)
+        points, told = result
+        self._book.add(points)
+        self._silent = {name: self._silent.get(name, 0) + 1 for name, spoke in told.items() if not spoke}
+        # a node that restarts misses a turn; one that misses several is missed by everybody who reads the chart
+        silent = tuple(sorted(name for name, count in self._silent.items() if count >= SILENT_TURNS))
+        if silent != self._said:
+            self._said = silent
+            self._watch.silence(silent, len(told))
         self._watch.look(self._connected.title, self._deadline_s)
         return None
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WINDOW_S = 5.0  # one point looks at this many seconds: enough requests for a p99 at a few dozen requests a second
 KEPT = 3_600  # points in memory a series: two hours at one each two seconds; older ones are in history
 FLUSH_S = 10.0
+IDLE_S = 86_400.0  # a series that brought nothing for so long leaves the memory
 KEEP_S = 40 * 86_400.0  # points older than this are dropped from history; the journal never is
 
 
@@ -89,12 +90,9 @@ class Digest:
             at = place(reading.service, reading.environment)
             seconds, operations = self._difference(reading)
             for operation, histogram in operations.items():
-                for name in (
-                    series_id(at),
-                    series_id(at, reading.node),
-                    series_id(at, "*", operation),
-                    series_id(at, reading.node, operation),
-                ):
+                for node, kind in (("*", "*"), (reading.node, "*"), ("*", operation), (reading.node, operation)):
+                    name = series_id(at, node, kind)
+                    self.keys[name] = (at, node, kind)
                     parts.setdefault(name, []).append(histogram)
                     spans.setdefault(name, []).append(seconds)
                     newest[name] = max(newest.get(name, 0), reading.at_us)
@@ -103,7 +101,13 @@ class Digest:
             together = merge(histograms)
             if together is not None:
                 answer.append((name, point(together, sum(spans[name]) / len(spans[name]), newest[name])))
+        self._forget(max((r.at_us for r in readings), default=0))
         return answer
+
+    def _forget(self, now_us: int) -> None:
+        """Nodes that have gone for good must not stay in memory: names change with every deployment in some places."""
+        for name in [n for n, recent in self._recent.items() if now_us - recent[-1].at_us > IDLE_S * 1e6]:
+            del self._recent[name]
 
     def _difference(self, reading: Reading) -> tuple[float, dict[str, Histogram]]:
         recent = self._recent.setdefault(f"{reading.service}/{reading.environment}/{reading.node}", deque())
@@ -156,7 +160,14 @@ class LatencyBook:
                     del column[: len(column) - KEPT]
             self._unsaved.append((name, p))
         if self._clock_us() - self._flushed_us > FLUSH_S * 1e6:
+            self._drop_idle()
             self.flush()
+
+    def _drop_idle(self) -> None:
+        oldest = self._clock_us() - IDLE_S * 1e6
+        for name in [n for n, c in self._series.items() if not c.at_us or c.at_us[-1] < oldest]:
+            del self._series[name]
+            self.digest.keys.pop(name, None)
 
     def flush(self) -> None:
         """Hand what is not saved yet to history."""

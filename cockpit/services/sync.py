@@ -82,12 +82,16 @@ class Poller:
             self._again = True
             return
         self._running, started_us = True, self._sync.clock_us()
-        work = self._job.prepare()
+        try:
+            work = self._job.prepare()
+        except Exception as error:  # noqa: BLE001 - a defect here must be said, and must not end the polling
+            self._done(Outcome(error=error), started_us)
+            return
         self._sync.runner.submit(f"source:{self.id}", work, lambda outcome: self._done(outcome, started_us))
 
     def _done(self, outcome: Outcome[Any], started_us: int) -> None:
         self._running = False
-        error = outcome.error if outcome.error is not None else self._job.apply(outcome.value)
+        error = outcome.error if outcome.error is not None else self._applied(outcome.value)
         now = self._sync.clock_us()
         health = replace(self._sync.health(self.id), last_attempt_us=now, took_ms=(now - started_us) / 1e3)
         if error is None:
@@ -101,6 +105,12 @@ class Poller:
             self.schedule(0.0)
         elif not isinstance(error, AuthFailed):
             self.schedule(self._delay_s(error))
+
+    def _applied(self, value: Any) -> Exception | None:
+        try:
+            return self._job.apply(value)
+        except Exception as error:  # noqa: BLE001 - as above: whoever shows the answer may have a defect
+            return error
 
     def _delay_s(self, error: Exception | None) -> float:
         if error is None:

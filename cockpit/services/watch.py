@@ -60,7 +60,7 @@ class Watch:
             if found is not None:
                 return found
             kept = self._store.state.latency.get(at)
-            if kept is not None and kept.value.band is not None:
+            if kept is not None and kept.value.band is not None and kept.value.band.version == window[2]:
                 return kept.value.band
         now = self._clock_us()
         return band(self._book.p99(at, now - int(OWN_PAST_S * 1e6), now - int(RECENT_S * 1e6)))
@@ -87,21 +87,39 @@ class Watch:
             self._notices.over(key, f"p99 of {service} in {environment} is back in its band", f"at most {now.band.high_ms:.1f} ms.")
 
     def _prove(self, service: str, environment: str, status: LatencyStatus) -> None:
-        """Complete the proof of a finished action once its latency can be said."""
-        for action in self._store.state.actions.values():
+        """Complete the proof of the newest action here once its latency can be said; those before it can no longer be proved."""
+        mine = [a for a in self._store.state.actions.values() if (a.service, a.environment) == (service, environment)]
+        newest = max(mine, key=lambda a: a.intended_at_us, default=None)
+        for action in mine:
             waits = any(line.place == LATENCY_PLACE and line.state is LineState.UNKNOWN for line in action.proof)
-            mine = (action.service, action.environment) == (service, environment)
-            if not (mine and waits and action.state is ActionState.DONE) or status.outside is not False or status.band is None:
+            if not waits or action.state is not ActionState.DONE:
                 continue
-            p99 = status.point.p99_ms
-            if p99 is None or p99 > status.band.high_ms or status.point.at_us < action.ended_at_us + RECENT_S * 1e6 / 2:
+            if action is not newest:
+                self._complete(action, Line(LineState.WARNING, "latency: another action came before enough was seen", 0, LATENCY_PLACE))
+                continue
+            p99, band = status.point.p99_ms, status.band
+            early = status.point.at_us < action.ended_at_us + RECENT_S * 1e6 / 2
+            if status.outside is not False or band is None or p99 is None or p99 > band.high_ms or early:
                 continue
             seconds = (status.point.at_us - action.intended_at_us) / 1e6
-            band_words = f"within its band (at most {status.band.high_ms:.1f} ms)"
-            words = f"p99 {p99:.1f} ms is {band_words}, {seconds:.0f} s after the click"
-            proof = tuple(
-                Line(LineState.OK, words, status.point.at_us, LATENCY_PLACE) if line.place == LATENCY_PLACE else line
-                for line in action.proof
-            )
-            self._store.merge("actions", {action.key: replace(action, proof=proof)})
+            words = f"p99 {p99:.1f} ms is within its band (at most {band.high_ms:.1f} ms), {seconds:.0f} s after the click"
+            self._complete(action, Line(LineState.OK, words, status.point.at_us, LATENCY_PLACE))
             self._note(action, words)
+
+    def _complete(self, action: Action, line: Line) -> None:
+        proof = tuple(line if old.place == LATENCY_PLACE else old for old in action.proof)
+        self._store.merge("actions", {action.key: replace(action, proof=proof)})
+
+    def silence(self, nodes: tuple[str, ...], total: int) -> None:
+        """Say which nodes' latency is missing from what is shown; none: say that it is over."""
+        if not nodes:
+            self._notices.over("silent-nodes", "All nodes tell their latency again")
+            return
+        self._notices.tell(
+            Severity.WARNING,
+            f"{len(nodes)} of {total} nodes do not tell their latency",
+            f"Missing from every figure: {', '.join(nodes[:8])}.",
+            hint="Look at the nodes in the overview; the others are shown as usual.",
+            key="silent-nodes",
+            place=LATENCY_PLACE,
+        )

@@ -57,7 +57,9 @@ class Api:
     def deployment(self, deployment_id: str) -> Deployment:
         if self.read_error is not None:
             raise self.read_error
-        [known] = [d for d in self.by_key.values() if d.id == deployment_id]
+        known = next((d for d in self.by_key.values() if d.id == deployment_id), None)
+        if known is None:
+            raise NotFound("no such deployment")
         return known
 
     def finish(self, state: DeployState = DeployState.SUCCEEDED, message: str = "") -> None:
@@ -217,6 +219,37 @@ def test_a_silent_system_while_following_is_neither_failed_nor_done(rig: Rig) ->
     rig.api.finish()
     rig.main.run_for(10)
     assert rig.now().state is ActionState.DONE
+
+
+def test_an_id_that_means_another_deployment_is_not_followed(rig: Rig) -> None:
+    rig.fire()
+    ours = rig.api.by_key.pop("key1")
+    rig.api.by_key["theirs"] = replace(ours, key="theirs", service="md", state=DeployState.SUCCEEDED)
+    rig.main.run_for(30)
+    assert rig.now().state is ActionState.FAILED
+    assert "no longer knows it" in rig.now().message
+    assert rig.now().deployment is not None
+    assert rig.now().deployment.service == "gw", "nothing of theirs is shown as ours"
+
+
+def test_what_the_system_forgot_is_told_by_the_nodes(rig: Rig) -> None:
+    rig.fire()
+    rig.api.finish()
+    rig.api.by_key.clear()
+    rig.main.run_for(30)
+    assert rig.now().state is ActionState.DONE
+    assert rig.kinds()[-1] == "outcome"
+
+
+def test_what_the_system_forgot_stays_open_while_nodes_say_nothing(rig: Rig) -> None:
+    rig.fire()
+    rig.api.by_key.clear()
+    rig.api.digest = ""
+    rig.main.run_for(120)
+    assert rig.now().state is ActionState.FOLLOWING
+    rig.api.digest = OLD
+    rig.main.run_for(20)
+    assert rig.now().state is ActionState.FAILED
 
 
 def test_a_mixed_fleet_is_never_done(rig: Rig) -> None:

@@ -42,6 +42,28 @@ def test_points_exist_for_node_operation_and_place() -> None:
     assert whole.p50_ms == pytest.approx(0.5)
 
 
+def test_nodes_and_operations_are_known_from_what_was_read(fake_clock: Any) -> None:
+    book = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock)
+    book.digest.points([reading(0, 0), reading(0, 0, node="n2")])
+    book.add(book.digest.points([reading(2, 100), reading(2, 50, node="n2")]))
+    assert book.nodes("gw@prod") == ("n1", "n2")
+    assert book.operations("gw@prod") == ("POST /orders",)
+    assert book.nodes("md@prod") == ()
+
+
+def test_series_and_nodes_that_are_gone_for_good_leave_the_memory(fake_clock: Any) -> None:
+    book = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock)
+    start = fake_clock() / 1e6
+    book.digest.points([reading(start, 0, node="old")])
+    book.add(book.digest.points([reading(start + 2, 10, node="old")]))
+    fake_clock.advance(90_000)
+    late = fake_clock() / 1e6
+    book.digest.points([reading(late, 0, node="new")])
+    book.add(book.digest.points([reading(late + 2, 10, node="new")]))
+    assert book.nodes("gw@prod") == ("new",)
+    assert list(book.digest._recent) == ["gw/prod/new"]
+
+
 def test_a_restarted_node_never_gives_negative_counts() -> None:
     digest = Digest()
     digest.points([reading(0, 1000)])
@@ -214,3 +236,40 @@ def test_the_proof_of_a_rollback_is_completed_by_latency(fake_clock: Any) -> Non
     assert line.state is LineState.OK
     assert "within its band" in line.text
     assert len(scene.notes) == 1
+
+
+def test_only_the_newest_action_of_a_place_is_proved(fake_clock: Any) -> None:
+    from msgspec.structs import replace
+
+    scene = Scene(fake_clock)
+    bad = Action("bad", "deploy", "gw", "prod", "1.6", "a", "1.7", "b", "ada", ActionState.DONE, fake_clock(), ended_at_us=fake_clock())
+    scene.store.merge("actions", {"bad": replace(bad, proof=(LATENCY_LINE,))})
+    scene.see(20, 80.0)
+    good = replace(bad, key="good", kind="rollback", intended_at_us=fake_clock(), ended_at_us=fake_clock(), proof=(LATENCY_LINE,))
+    scene.store.merge("actions", {"good": good})
+    scene.see(40, 5.0)
+    assert scene.store.state.actions["good"].proof[0].state is LineState.OK
+    assert scene.store.state.actions["bad"].proof[0].state is LineState.WARNING
+    assert len(scene.notes) == 1
+
+
+def test_a_band_of_an_older_baseline_is_not_taken_for_this_one(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.see(10, 5.0)
+    kept = scene.store.state.latency["gw@prod"].value.band
+    assert kept is not None
+    assert kept.version == "1.6"
+    fake_clock.advance(7200)
+    start = fake_clock() / 1e6
+    newer = deployment(9, "deploy", start, start + 1)
+    scene.store.merge("deployments", {"gw@prod": Fact((newer,), fake_clock(), "dep")})
+    assert scene.watch.band("gw@prod") is None
+
+
+def test_silent_nodes_are_named_once_and_so_is_their_return(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.watch.silence(("n3",), 4)
+    assert scene.notices.newest is not None
+    assert "n3" in scene.notices.newest.message
+    scene.watch.silence((), 4)
+    assert all(n.over for n in scene.notices.history if n.key == "silent-nodes")

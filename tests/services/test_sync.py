@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cockpit.connectors.ports import Probe
-from cockpit.domain.errors import AuthFailed, NotFound, RateLimited, Unreachable
+from cockpit.domain.errors import AuthFailed, BadPayload, NotFound, RateLimited, Unreachable
 from cockpit.domain.facts import Fact
 from cockpit.services.connections import Connected, Connections
 from cockpit.services.jobs import CiJob, collect
@@ -134,16 +134,50 @@ def test_a_test_of_the_connection_answers(rig: Rig) -> None:
     assert [a.value.identity if a.value else type(a.error).__name__ for a in answers] == ["CockpitError", "ada"]
 
 
+def test_a_defect_in_showing_is_said_and_does_not_end_the_polling(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(rig.job, "apply", broken)
+    rig.main.run_for(30)
+    assert rig.job.count > 3
+    assert rig.health.problem is not None
+    monkeypatch.undo()
+    monkeypatch.setattr(rig.job, "prepare", broken)
+    rig.main.run_for(60)
+    monkeypatch.undo()
+    rig.main.run_for(120)
+    assert rig.health.state(rig.clock()) == "ok"
+
+
 def test_what_one_thing_lacks_does_not_hide_the_others() -> None:
-    def missing() -> None:
-        raise NotFound("no such service")
+    asked: list[str] = []
 
-    def down() -> None:
-        raise Unreachable("down")
+    def raises(error: Exception) -> Callable[[], None]:
+        def ask() -> None:
+            asked.append(type(error).__name__)
+            raise error
 
-    got = collect([("a", "1", missing), ("a", "2", lambda: 5), ("a", "3", down), ("a", "4", lambda: 6)])
-    assert got.items == [("a", "2", 5)]
-    assert isinstance(got.error, Unreachable)
+        return ask
+
+    down = raises(Unreachable("down"))
+    questions = [
+        ("a", "1", raises(NotFound("no such service"))),
+        ("a", "2", raises(BadPayload("nonsense"))),
+        ("a", "3", lambda: 5),
+        ("a", "4", down),
+        ("a", "5", down),
+        ("a", "6", lambda: 6),
+    ]
+    got = collect(questions)
+    assert got.items == [("a", "3", 5)]
+    assert got.missing == [("a", "1")]
+    assert isinstance(got.error, Unreachable), "a system that is gone is not asked further"
+    assert asked.count("Unreachable") == 2
+    assert collect(questions, 5).items[0] == ("a", "6", 6), "the next poll begins elsewhere"
+    limited = collect([("a", "1", raises(RateLimited("slow", retry_after_s=3))), ("a", "2", lambda: 5)])
+    assert limited.items == []
+    assert collect([]).error is None
 
 
 def test_facts_carry_their_source_and_deadline(fake_clock: Any) -> None:
