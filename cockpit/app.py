@@ -6,18 +6,18 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from cockpit.domain.errors import CockpitError, ConfigError, StorageError
 from cockpit.paths import Paths
-from cockpit.services import snapshot, status
+from cockpit.services import status
 from cockpit.services.clock import now_us
 from cockpit.services.notices import Notices, Severity
+from cockpit.services.snapshot import Keeper
 from cockpit.services.store import Store
 from cockpit.storage.database import Database, open_database
 from cockpit.storage.history import History
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("cockpit")
 
 SNAPSHOT_S = 60.0  # what is known is asked again at the next start; writing megabytes more often wears the disk and the patience
+DECISIONS_S = 2.0  # what a colleague approves or rejects elsewhere is seen here within this time
+RECOVER_S = 30.0
 
 
 class Cockpit:
@@ -76,7 +78,8 @@ class Cockpit:
         self._reader: Reader | None = None
         self.lock: DataLock | None = None
         self._database = database
-        self._yesterday = b""
+        self.keeper = Keeper(self.history, self.store)
+        self._asked: deque[tuple[str, str, str]] = deque(maxlen=24)
         self._ends: list[Callable[[], None]] = []
 
     def complete(self, pace: Pace | None = None) -> None:
@@ -134,9 +137,11 @@ class Cockpit:
             self._start_playground(launcher)
         else:
             self.connect()
+        self._every(DECISIONS_S, self.actions.decisions.poll)
+        self._every(SNAPSHOT_S, self.save)
         if not self.read_only:
             self.actions.recover()
-            self._every(SNAPSHOT_S, self.save)
+            self._every(RECOVER_S, self.actions.recover)
 
     def connect(self) -> None:
         """Make the connectors in the background, then poll them."""
@@ -164,6 +169,9 @@ class Cockpit:
         sources = [job for job in jobs.values() if isinstance(job, SourceJob)]
 
         def demand(service: str, base: str, head: str) -> None:
+            if (service, base, head) in self._asked:
+                self._asked.remove((service, base, head))
+            self._asked.append((service, base, head))
             for job in sources:
                 job.want(service, base, head)
 
@@ -215,22 +223,28 @@ class Cockpit:
             tell_mistakes(self.notices, mistakes)
 
     def _every(self, seconds: float, step: Callable[[], None]) -> None:
+        """Call `step` again and again until `close`."""
+        number = len(self._ends)
+
         def run() -> None:
             step()
-            self._every(seconds, step)
+            self._ends[number] = self.main.call_later(seconds, run)
 
         self._ends.append(self.main.call_later(seconds, run))
-        del self._ends[:-4]
 
     def save(self) -> None:
-        """Keep what is known for the next start, in the background."""
+        """Forget what nobody needs any more, and keep what is known for the next start, in the background."""
+        from cockpit.services.bounds import pruned
+
+        fields = pruned(self.store.state, self._asked)
+        if fields:
+            self.store.apply(**fields)
         if self.history is None or self.read_only or not self.store.state.services:
             return
-        state, now, history = self.store.state, self.clock_us(), self.history
-        self.runner.submit("history", lambda: history.save_snapshot(snapshot.NAME, snapshot.encode(state), now), self._saved)
+        self.runner.submit("history", partial(self.keeper.save, self.store.state, self.clock_us()), self._saved)
         self.latency.flush()
 
-    def _saved(self, outcome: Outcome[None]) -> None:
+    def _saved(self, outcome: Outcome[bool]) -> None:
         if outcome.error is not None:
             self.notices.error(outcome.error, key="snapshot")
         else:
@@ -238,31 +252,14 @@ class Cockpit:
 
     def restore(self) -> None:
         """Show what was known when this was last open, each value with its age: what the overview shows; the rest by `complete`."""
-        found = self.history.snapshot(snapshot.NAME) if self.history else None
-        if found is not None and self._apply(snapshot.shown, found[0]):
-            self._yesterday = found[0]
+        self.keeper.restore()
 
     def _restore_rest(self) -> None:
-        from cockpit.services.actions import approvals_of
-
-        payload, self._yesterday = self._yesterday, b""
-        if payload:
-            self._apply(snapshot.rest, payload)
+        self.keeper.restore_rest()
         try:
-            if self.journal is not None:
-                self.store.apply(approvals=approvals_of(self.journal.entries(100_000, kinds=("note",))))
+            self.actions.decisions.read()
         except StorageError as error:
             self.notices.error(error)
-
-    def _apply(self, read: Callable[[bytes, Iterable[str]], dict[str, Any]], payload: bytes) -> bool:
-        try:
-            fields = read(payload, (s.name for s in self.store.state.services))
-        except msgspec.MsgspecError:
-            # written by another version: nothing is lost but the look back
-            log.info("the last state could not be read and is left out")
-            return False
-        self.store.apply(**fields)
-        return True
 
     def close(self) -> None:
         """Stop asking, keep what is known, let go of the data directory."""
@@ -288,7 +285,7 @@ class Cockpit:
         if self.history is not None and not self.read_only and self.store.state.services:
             try:
                 self.latency.drain()
-                self.history.save_snapshot(snapshot.NAME, snapshot.encode(self.store.state), self.clock_us())
+                self.keeper.save(self.store.state, self.clock_us(), always=True)
             except StorageError as error:
                 log.info("the last state could not be kept: %s", error)
 

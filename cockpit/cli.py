@@ -23,6 +23,7 @@ Document = dict[str, Any]
 log = logging.getLogger("cockpit.cli")
 
 FAILED, REFUSED, UNKNOWN = 1, 2, 3
+LOOK_BACK = ("activity", "journal")  # need no settings: the journal outlives them
 
 READ: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Document, Session], list[str]]]] = {
     "status": (cli_read.show_status, cli_read.text_of_status),
@@ -84,7 +85,7 @@ def _run(options: Namespace, out: Out) -> int:
         return 0
     result: int | None = None
     try:
-        with session(paths, out) as current:
+        with session(paths, out, looks_back=options.command in LOOK_BACK) as current:
             result = _answer(current, options, out)
     except KeyboardInterrupt:
         # while closing: what was answered before stays true

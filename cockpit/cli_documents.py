@@ -113,13 +113,12 @@ def pending_document(cockpit: Cockpit, service: str, environment: str, limit: in
 
 def _waiting(cockpit: Cockpit, version: Version, environment: str, live: str | None) -> Document:
     state = cockpit.store.state
-    summary = status.checks(state, version, cockpit.rules)
     decision = status.decision(state, version, environment)
     ready = status.ready(state, version, environment, cockpit.rules, cockpit.clock_us())
     changes = status.changes_between(state, version.service, live, version.name) if live is not None else None
     return {
         **version_document(version),
-        "checks": str(summary.state) if version.service in state.checks else None,
+        "checks": status.checks_word(state, version, cockpit.rules) if version.service in state.checks else None,
         "approvals_given": decision.given,
         "approvals_required": decision.required,
         "ready": ready.ok,
@@ -160,10 +159,9 @@ def checks_document(cockpit: Cockpit, service: str, versions: Iterable[Version])
     rows = []
     for version in versions:
         summary = status.checks(state, version, cockpit.rules)
+        word = status.checks_word(state, version, cockpit.rules)
         run = run_document(status.run_of(state, version))
-        rows.append(
-            {"version": version.name, "commit": version.commit, "state": str(summary.state), "reasons": list(summary.reasons), "run": run}
-        )
+        rows.append({"version": version.name, "commit": version.commit, "state": word, "reasons": list(summary.reasons), "run": run})
     return {"service": service, "versions": rows, **seen(state.checks.get(service), cockpit.clock_us())}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cockpit import cli_documents as documents
-from cockpit.cli_session import Session
+from cockpit.cli_session import Session, unknown_name
 from cockpit.cli_text import (
     NONE,
     Cell,
@@ -194,7 +194,8 @@ def text_of_checks(document: Document, session: Session) -> list[str]:
         rows: list[list[Cell]] = []
         for v in service["versions"]:
             suites = v["run"]["suites"] if v["run"] else []
-            rows += [_suite_row(v, s) for s in suites] or [[v["version"], NONE, State(v["state"], "not run"), *[NONE] * 6]]
+            words = "not known" if v["state"] == "unknown" else "not run"
+            rows += [_suite_row(v, s) for s in suites] or [[v["version"], NONE, State(v["state"], words), *[NONE] * 6]]
         lines += table(columns, rows, session.out.colour, "  ")
         for v in service["versions"]:
             for f in (v["run"] or {"failures": []})["failures"]:
@@ -282,7 +283,8 @@ def text_of_activity(document: Document, session: Session) -> list[str]:
 
 
 def _said(detail: Document) -> str:
-    words = [f"{name} {detail[name]}" for name in ("version", "state", "message", "comment", "reason") if detail.get(name)]
+    shown = ("version", "state", "deployment", "message", "comment", "reason")
+    words = [f"{name} {detail[name]}" for name in shown if detail.get(name)]
     return ", ".join(words) or NONE
 
 
@@ -320,6 +322,10 @@ def show_sources(session: Session, options: Namespace) -> Document:
 
 
 def _tested(session: Session, source_id: str) -> Document:
+    # one that could not be made is no unknown name: its problem is told
+    known = dict.fromkeys([*(c.id for c in session.cockpit.connections.all), *session.cockpit.settings.connections])
+    if source_id not in known:
+        raise unknown_name("source", source_id, list(known))
     answers: list[Outcome[Any]] = []
     session.cockpit.sync.test(source_id, answers.append)
     session.loop.run_until(lambda: bool(answers), 35.0)

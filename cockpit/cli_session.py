@@ -149,9 +149,12 @@ def begin_hint() -> NotAllowed:
 
 
 @contextmanager
-def session(paths: Paths, out: Out) -> Iterator[Session]:
-    """A core on the person's settings, beside a window that may be open; closed at the end."""
-    if app.config_in_use(paths) is None:
+def session(paths: Paths, out: Out, *, looks_back: bool = False) -> Iterator[Session]:
+    """A core on the person's settings, beside a window that may be open; closed at the end.
+
+    `looks_back`: for what is read from the database alone, which outlives settings and playground.
+    """
+    if app.config_in_use(paths) is None and not (looks_back and paths.database.exists()):
         raise begin_hint()
     loop = LoopMainThread()
     cockpit = app.build(paths, loop, owner=False)

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from cockpit.connectors.registry import create, spec
-from cockpit.domain.errors import CockpitError, NotAllowed
+from cockpit.domain.errors import CockpitError, NotAllowed, Unreachable
 from cockpit.domain.release import Service
 from cockpit.reading import Reader
 from cockpit.services.connections import Connected
@@ -20,33 +20,67 @@ from cockpit.storage.settings import ConnectionSettings, ServiceSettings, Settin
 
 
 class PerThread:
-    """A connector that may be called from any thread: each thread gets its own, made when it first asks."""
+    """A connector that may be called from any thread: each thread gets its own, made when it first asks.
+
+    After `close_all` a call raises Unreachable.
+    """
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._local = threading.local()
+        self._lock = threading.Lock()
         self._made: list[Any] = []
+        self._busy: dict[int, Any] = {}  # by thread
+        self._closed = False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            return getattr(self._mine(), name)(*arguments, **options)
+            connector = self._begin()
+            try:
+                return getattr(connector, name)(*arguments, **options)
+            finally:
+                self._end(connector)
 
         return call
 
     def _mine(self) -> Any:
         if not hasattr(self._local, "connector"):
             self._local.connector = self._make()
-            self._made.append(self._local.connector)
+            with self._lock:
+                self._made.append(self._local.connector)
         return self._local.connector
 
+    def _begin(self) -> Any:
+        connector = None if self._closed else self._mine()
+        with self._lock:
+            if not self._closed:
+                self._busy[threading.get_ident()] = connector
+                return connector
+        _close(connector)
+        raise Unreachable("This connection is closed already.", hint="Ask again once the connections are made anew.")
+
+    def _end(self, connector: Any) -> None:
+        with self._lock:
+            del self._busy[threading.get_ident()]
+            late = self._closed
+        if late:
+            _close(connector)
+
     def close_all(self) -> None:
-        """Close every one that was made; nothing may be under way."""
-        for connector in self._made:
-            end = getattr(connector, "close", None)
-            if end is not None:
-                end()
-        self._made.clear()
-        self._local = threading.local()
+        """Close every one that was made; one that is in use is closed by its thread, when its call ends."""
+        with self._lock:
+            self._closed = True
+            busy = {id(connector) for connector in self._busy.values()}
+            idle = [connector for connector in self._made if id(connector) not in busy]
+            self._made.clear()
+        for connector in idle:
+            _close(connector)
+
+
+def _close(connector: Any) -> None:
+    end = getattr(connector, "close", None)
+    if end is not None:
+        end()
 
 
 def make_connections(

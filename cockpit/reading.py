@@ -1,221 +1,221 @@
 """Reads in a process of their own, so that decoding large answers never holds up the window.
 
-The window's side is `Reader`, the other side `serve` (`python -m cockpit.reading`). They talk in frames (length, pickle) over the
-child's standard input and output; nobody else can write there. What did not change since the last answer is not sent again.
+The window's side is `Reader`, the other side `serve` (`python -m cockpit.reading`). They talk over the child's
+standard input and output, where nobody else can write; `cockpit.reading_wire` says in which words.
 """
 
 from __future__ import annotations
 
 import itertools
-import pickle
+import logging
+import math
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO, Any, BinaryIO, cast
 
-from msgspec import Struct
-
 from cockpit.domain.errors import ConnectorError, Unreachable
+from cockpit.reading_wire import Answer, Call, Make, Secret, difference, frame, hold, receive, restore
+
+log = logging.getLogger(__name__)
 
 THREADS = 6
 END_S = 5.0
 NICE = 5
+# above the 30 s in which a connector over there gives up by itself: who is silent for longer hangs as a whole
+ANSWER_S = 45.0
 
 
-class Call(Struct):
-    """A read asked for: `base` is the serial of the last answer to the same question that the window holds (0: none)."""
+class Life:
+    """One run of the process, and who waits for it: each question put to it is answered, by it or by its end. Any thread."""
 
-    number: int
-    source: str
-    method: str
-    arguments: tuple[Any, ...]
-    base: int
-
-
-class Make(Struct):
-    """A connector to make: kind and options as the registry takes them."""
-
-    source: str
-    kind: str
-    options: dict[str, str]
-
-
-class Answer(Struct):
-    """The answer to a call: whole, or what differs from the answer with serial `base`; or the error."""
-
-    number: int
-    serial: int = 0
-    base: int = 0
-    value: Any = None
-    error: Exception | None = None
-
-
-class Secret(Struct):
-    """A token asked for (value None) or told. Crosses the private pipe only."""
-
-    number: int
-    source: str
-    value: str | None = None
-
-
-class Patch(Struct):
-    """A tuple of items with ids: the id of an item that is as before, or the new item in a one-element list."""
-
-    items: list[Any]
-
-
-class Same(Struct):
-    """Exactly the last answer."""
-
-
-def send(stream: BinaryIO, lock: threading.Lock, message: object) -> None:
-    """Write one frame; OSError or ValueError where the other side has gone."""
-    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    with lock:
-        stream.write(len(body).to_bytes(4, "big") + body)
-        stream.flush()
-
-
-def receive(stream: BinaryIO) -> Any:
-    """Read one frame; EOFError at the end. The bytes come from our own process only."""
-    size = stream.read(4)
-    body = stream.read(int.from_bytes(size, "big")) if len(size) == 4 else b""
-    if len(size) < 4 or not body:
-        raise EOFError
-    return pickle.loads(body)  # noqa: S301 - our own child or parent, over a pipe that nobody else has
-
-
-def difference(before: Any, after: Any) -> Any:
-    """What must be sent to somebody who holds `before`."""
-    if before == after:
-        return Same()
-    if isinstance(before, tuple) and isinstance(after, tuple) and after and all(hasattr(item, "id") for item in (*before, *after)):
-        known = {item.id: item for item in before}
-        return Patch([item.id if known.get(item.id) == item else [item] for item in after])
-    return after
-
-
-def restore(before: Any, sent: Any) -> Any:
-    """The whole answer, from what is held and what was sent; items that did not change stay the same objects."""
-    if isinstance(sent, Same):
-        return before
-    if isinstance(sent, Patch):
-        known = {item.id: item for item in before}
-        return tuple(item[0] if isinstance(item, list) else known[item] for item in sent.items)
-    return sent
-
-
-class Reader:
-    """The window's side. Any thread. The process starts with the first question and starts again when it ended."""
-
-    def __init__(self, secret: Callable[[str], str]) -> None:
-        self._secret = secret
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._numbers = itertools.count(1)
-        self._made: dict[str, Make] = {}
-        self._waiting: dict[int, queue.SimpleQueue[Answer]] = {}
-        self._held: dict[tuple[Any, ...], tuple[int, Any]] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._listener: threading.Thread | None = None
-        self._closed = False
-
-    def add(self, source: str, kind: str, options: dict[str, str]) -> Remote:
-        """A connector of that kind that lives over there."""
-        self._made[source] = Make(source, kind, options)
-        return Remote(self, source)
-
-    def call(self, source: str, method: str, arguments: tuple[Any, ...]) -> Any:
-        """Ask and wait. Raises what the connector raised; Unreachable where the process ended meanwhile."""
-        question, number = (source, method, arguments), next(self._numbers)
-        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        with self._lock:
-            process = self._running()
-            self._waiting[number] = answers
-            serial, held = self._held.get(question, (0, None))
-        try:
-            send(_pipe(process.stdin), self._writing, Call(number, source, method, arguments, serial))
-        except (OSError, ValueError):
-            answers.put(_ended(number))
-        answer = answers.get()
-        with self._lock:
-            self._waiting.pop(number, None)
-        if answer.error is not None:
-            raise answer.error
-        value = restore(held, answer.value) if answer.base else answer.value
-        with self._lock:
-            if self._process is process:
-                self._held[question] = (answer.serial, value)
-        return value
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._closed:
-            raise Unreachable("The window is closing.")
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self._reap()
-        self._held.clear()
+    def __init__(self, secret: Callable[[str], str], made: Iterable[Make]) -> None:
         command = [sys.executable, "-m", "cockpit.reading"]
         # a session of its own: Ctrl+C in the terminal is for the window, which then ends this one
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        for make in self._made.values():
-            send(_pipe(process.stdin), self._writing, make)
-        self._process = process
-        self._listener = threading.Thread(target=self._listen, args=(process,), name="cockpit-reader")
-        self._listener.start()
-        return process
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.held: dict[tuple[Any, ...], tuple[int, Any]] = {}
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._waiting: dict[int, queue.SimpleQueue[Answer]] = {}
+        self._over = False
+        self._asked = 0  # tokens that are being asked for
+        self._told_at_s = -math.inf
+        for make in made:
+            self.tell(make)
+        self._threads = [threading.Thread(target=work, name="cockpit-reader") for work in (self._write, self._listen)]
+        for thread in self._threads:
+            thread.start()
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return not self._over and self.process.poll() is None
+
+    def tell(self, message: object) -> None:
+        """Send and go on."""
+        self._outbox.put(frame(message))
+
+    def ask(self, call: Call, limit_s: float) -> Answer:
+        """Send and wait. One that is silent for longer than `limit_s` is ended."""
+        body, answers = frame(call), queue.SimpleQueue[Answer]()
+        with self._lock:
+            if self._over:
+                return _ended(call.number)
+            self._waiting[call.number] = answers
+        self._outbox.put(body)
+        try:
+            return self._answer(answers, limit_s)
+        except queue.Empty:
+            with self._lock:
+                self._waiting.pop(call.number, None)
+            self.fail()
+            raise Unreachable(
+                f"The reading process gave no answer for {limit_s:.0f} s; it was ended and is started again.",
+                title="No answer",
+                hint="Nothing is lost: the next poll asks again.",
+            ) from None
+
+    def _answer(self, answers: queue.SimpleQueue[Answer], limit_s: float) -> Answer:
+        while True:
+            try:
+                return answers.get(timeout=limit_s)
+            except queue.Empty:
+                # a person may be typing a password into a keyring: that is no silence of the process
+                if not self._asked and time.monotonic() - self._told_at_s >= limit_s:
+                    raise
+
+    def fail(self) -> None:
+        """End it at once; all who wait are told."""
+        with self._lock:
+            self._over = True
+            waiting, self._waiting = self._waiting, {}
+        self.process.kill()
+        for number, answers in waiting.items():
+            answers.put(_ended(number))
+
+    def _write(self) -> None:
+        """A thread of its own: a process that was stopped takes nothing in, and who asks must not hang with it."""
+        target = _pipe(self.process.stdin)
+        try:
+            while (body := self._outbox.get()) is not None:
+                target.write(body)
+                target.flush()
+        except (OSError, ValueError):
+            self.fail()
+        with suppress(OSError):
+            target.close()
+
+    def _listen(self) -> None:
         try:
             while True:
-                message = receive(_pipe(process.stdout))
+                message = receive(_pipe(self.process.stdout))
                 if isinstance(message, Secret):
+                    with self._lock:
+                        self._asked += 1
                     # a keyring may ask a person: that must not hold up the answers to others
-                    threading.Thread(target=self._tell, args=(process, message), name="cockpit-secret").start()
+                    threading.Thread(target=self._tell, args=(message,), name="cockpit-secret").start()
                 else:
-                    self._waiting[message.number].put(message)
+                    with self._lock:
+                        answers = self._waiting.pop(message.number)
+                    answers.put(message)
         except (EOFError, OSError, ValueError):
-            # without the lock: who holds it may be waiting for this thread to end
-            for number, answers in dict(self._waiting).items():
-                answers.put(_ended(number))
+            self.fail()
+        except Exception as error:  # noqa: BLE001 - unpickling raises anything; what cannot be understood is no process to go on with
+            self.fail()
+            log.warning("the reading process sent what cannot be understood (%s); it was ended", type(error).__name__)
 
-    def _tell(self, process: subprocess.Popen[bytes], asked: Secret) -> None:
+    def _tell(self, asked: Secret) -> None:
         value = ""
         try:
             value = self._secret(asked.source)
         finally:
+            with self._lock:
+                self._asked -= 1
+                self._told_at_s = time.monotonic()
             # where the process ended meanwhile, the next one asks again
-            with suppress(OSError, ValueError):
-                send(_pipe(process.stdin), self._writing, Secret(asked.number, asked.source, value))
+            self.tell(Secret(asked.number, asked.source, value))
 
-    def _reap(self) -> None:
-        process, listener = self._process, self._listener
-        self._process = self._listener = None
-        if process is None:
-            return
+    def end(self) -> None:
+        """Let it end, or end it; its threads and pipes are gone then."""
+        self._outbox.put(None)
         try:
-            _pipe(process.stdin).close()
-        except OSError:
-            process.kill()
-        try:
-            process.wait(END_S)
+            self.process.wait(0 if self._over else END_S)
         except subprocess.TimeoutExpired:
             # it waits for a system that does not answer; nothing is lost with it
-            process.kill()
-            process.wait()
-        if listener is not None and listener is not threading.current_thread():
-            listener.join()
-        _pipe(process.stdout).close()
+            self.process.kill()
+            self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        _pipe(self.process.stdout).close()
+
+
+class Reader:
+    """The window's side. Any thread. The process starts with the first question and starts again when it ended.
+
+    `answer_s`: how long a question may wait for its answer.
+    """
+
+    def __init__(self, secret: Callable[[str], str], answer_s: float = ANSWER_S) -> None:
+        self._secret = secret
+        self._answer_s = answer_s
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._made: dict[str, Make] = {}
+        self._life: Life | None = None
+        self._closed = False
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        return None if self._life is None else self._life.process
+
+    def add(self, source: str, kind: str, options: dict[str, str]) -> Remote:
+        """A connector of that kind that lives over there; it takes the place of one that was added under this name before."""
+        make = Make(source, kind, options)
+        with self._lock:
+            if self._made.get(source) != make:
+                self._made[source] = make
+                if self._life is not None and self._life.alive:
+                    self._life.tell(make)
+        return Remote(self, source)
+
+    def call(self, source: str, method: str, arguments: tuple[Any, ...]) -> Any:
+        """Ask and wait. Raises what the connector raised; Unreachable where the process ended meanwhile or stays silent."""
+        question, number = (source, method, arguments), next(self._numbers)
+        with self._lock:
+            life = self._living()
+            serial, before = life.held.get(question, (0, None))
+        answer = life.ask(Call(number, source, method, arguments, serial), self._answer_s)
+        if answer.error is not None:
+            raise answer.error
+        value = restore(before, answer.value) if answer.base else answer.value
+        with self._lock:
+            hold(life.held, question, answer.serial, value)
+        return value
+
+    def _living(self) -> Life:
+        if self._closed:
+            raise Unreachable("The window is closing.")
+        if self._life is None or not self._life.alive:
+            self._end()
+            self._life = Life(self._secret, self._made.values())
+        return self._life
+
+    def _end(self) -> None:
+        life, self._life = self._life, None
+        if life is not None:
+            life.end()
 
     def close(self) -> None:
         """End the process; questions under way are answered as unreachable."""
         self._closed = True
         with self._lock:
-            self._reap()
+            self._end()
 
 
 class Remote:
@@ -253,6 +253,8 @@ class Server:
         self._connectors: dict[str, Any] = {}
         self._secrets: dict[int, queue.SimpleQueue[str]] = {}
         self._lock = threading.Lock()
+        # never the same number twice: an answer that was forgotten here may still be held by the window
+        self._serials = itertools.count(1)
         self._sent: dict[tuple[Any, ...], tuple[int, Any]] = {}
 
     def run(self) -> None:
@@ -276,24 +278,32 @@ class Server:
         from cockpit.connecting import PerThread
         from cockpit.connectors.registry import create
 
+        before = self._connectors.get(made.source)
         self._connectors[made.source] = PerThread(partial(create, made.kind, made.options, partial(self._ask, made.source)))
+        if before is not None:
+            before.close_all()
 
     def _ask(self, source: str) -> str:
         number, told = next(self._numbers), queue.SimpleQueue[str]()
         self._secrets[number] = told
-        send(self._target, self._writing, Secret(number, source))
+        self._send(frame(Secret(number, source)))
         return told.get()
+
+    def _send(self, body: bytes) -> None:
+        with self._writing:
+            self._target.write(body)
+            self._target.flush()
 
     def _answer(self, call: Call) -> None:
         try:
             value = getattr(self._connectors[call.source], call.method)(*call.arguments)
-            answer = self._with_difference(call, value)
+            body = frame(self._with_difference(call, value))
         except ConnectorError as error:
-            answer = Answer(call.number, error=error)
+            body = frame(Answer(call.number, error=error))
         except Exception as error:  # noqa: BLE001 - a defect over here must be seen over there
-            answer = Answer(call.number, error=RuntimeError(f"{type(error).__name__}: {error}"))
+            body = frame(Answer(call.number, error=RuntimeError(f"{type(error).__name__}: {error}")))
         try:
-            send(self._target, self._writing, answer)
+            self._send(body)
         except (OSError, ValueError):
             # the window has gone; `run` sees the same and ends
             return
@@ -302,10 +312,11 @@ class Server:
         question = (call.source, call.method, call.arguments)
         with self._lock:
             serial, before = self._sent.get(question, (0, None))
-            self._sent[question] = (serial + 1, value)
+            new = next(self._serials)
+            hold(self._sent, question, new, value)
         if serial and serial == call.base:
-            return Answer(call.number, serial + 1, serial, difference(before, value))
-        return Answer(call.number, serial + 1, 0, value)
+            return Answer(call.number, new, serial, difference(before, value))
+        return Answer(call.number, new, 0, value)
 
 
 def serve() -> None:
@@ -324,7 +335,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    # by its real name, so that the frames' types are the same on both sides
-    from cockpit.reading import serve as run
-
-    run()
+    serve()

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from cockpit.app import build, config_in_use, embedded_playground
+from cockpit.app import build, build_on, config_in_use, embedded_playground
+from cockpit.domain.approvals import Approval
+from cockpit.domain.checks import CheckRun, CheckState
 from cockpit.domain.facts import Fact
 from cockpit.domain.release import Version
+from cockpit.domain.rollout import Action, ActionState
 from cockpit.paths import find_paths
 from cockpit.services.runtime import LoopMainThread
 from cockpit.services.store import SourceHealth
+from cockpit.storage.database import open_database
+from cockpit.storage.journal import Journal
+from cockpit.storage.settings import Settings
+from tests.fakes.running import FakeMain
 
 GOOD = """
 [me]
@@ -147,3 +156,74 @@ def test_the_core_is_imported_without_anything_heavy(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def a_vote(cockpit: Any, approved: bool, who: str) -> Approval:
+    vote = Approval("gw", "1.0.0", "prod", "c", "d", who, who, approved, "because", cockpit.clock_us())
+    detail = {name: getattr(vote, name) for name in vote.__struct_fields__}
+    cockpit.journal.append("note", f"vote of {who}", "approve" if approved else "reject", who, "gw", "prod", detail)
+    return vote
+
+
+def test_what_a_terminal_records_shows_in_every_open_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cockpit.app.DECISIONS_S", 0.02)
+    paths, mains = a_config(tmp_path), (LoopMainThread(), LoopMainThread())
+    command = build(paths, LoopMainThread(), owner=False)
+    before = a_vote(command, True, "early@example.org")
+    first, second = (build(paths, main) for main in mains)
+    assert second.read_only
+    assert first.store.state.approvals == second.store.state.approvals == (before,)
+    for window in (first, second):
+        window.start()
+    votes = (before, a_vote(command, True, "bob@example.org"), a_vote(command, False, "eve@example.org"))
+    for window, main in ((first, mains[0]), (second, mains[1])):
+        assert main.run_until(lambda window=window: window.store.state.approvals == votes, 10)  # type: ignore[misc]
+    for cockpit in (command, second, first):
+        cockpit.close()
+
+
+def test_an_open_window_takes_up_what_a_process_left_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cockpit.app.RECOVER_S", 0.02)
+    main = LoopMainThread()
+    window = build(a_config(tmp_path), main)
+    window.start()
+    assert main.run_until(lambda: window.ready, 20)
+    action = Action("left", "deploy", "gw", "prod", "1", "d1", "2", "d2", "Bob", ActionState.INTENDED, window.clock_us())
+    dead = f"{platform.node()}:{2**22 + 1}:1"
+    database = open_database(window.paths.database)
+    Journal(database, dead, window.clock_us).append("intent", "left", "deploy", "Bob", "gw", "prod", msgspec.to_builtins(action))
+    database.close()
+    assert main.run_until(lambda: "left" in window.store.state.actions, 10)
+    window.close()
+
+
+def test_saving_cuts_back_what_only_grows_in_a_window_that_only_reads_too(tmp_path: Path) -> None:
+    main = LoopMainThread()
+    window = build(a_config(tmp_path), main)
+    second = build(window.paths, main)
+    for cockpit in (window, second):
+        run = CheckRun("r", "gw", "1", "c", CheckState.PASSED)
+        cockpit.store.apply(runs={f"r{n}": Fact(run, n, "ci") for n in range(100)})
+        cockpit.save()
+        assert len(cockpit.store.state.runs) == 32
+    second.close()
+    window.close()
+
+
+def test_timers_end_with_the_window(tmp_path: Path, fake_clock: Any) -> None:
+    main = FakeMain(fake_clock)
+    window = build(a_config(tmp_path), main, clock_us=fake_clock)
+    window.start()
+    main.run_for(200)
+    window.close()
+    main.run_for(200)
+    assert not any(cell for _, _, cell in main._timers)
+
+
+def test_a_window_on_a_repository_without_a_journal_runs(tmp_path: Path, fake_clock: Any) -> None:
+    main = FakeMain(fake_clock)
+    window = build_on(find_paths(tmp_path), main, Settings(), fake_clock)
+    window.start()
+    main.run_for(200)
+    assert window.actions.entries_of("k") == ()
+    window.close()

@@ -32,7 +32,7 @@ Run = Callable[..., tuple[int, str, str]]
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     made = World()
     monkeypatch.setattr("cockpit.connecting.make_connections", made.connect)
-    monkeypatch.setattr("cockpit.app.Pace", lambda: Pace(follow_s=0.02, slow_s=0.05, settle_s=0.3, verify_s=0.5))
+    monkeypatch.setattr("cockpit.services.execution.Pace", lambda: Pace(follow_s=0.02, slow_s=0.05, settle_s=0.3, verify_s=0.5))
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     write_settings(tmp_path)
     return made
@@ -82,9 +82,9 @@ def test_bad_usage_is_2_in_text_and_json(run: Run, words: tuple[str, ...]) -> No
     assert set(json.loads(out)["error"]) == {"title", "message", "hint", "reasons"}
 
 
-@pytest.mark.parametrize("command", ["status", "pending", "checks", "latency", "activity", "sources"])
+@pytest.mark.parametrize("command", ["status", "pending", "checks", "latency", "activity", "journal", "sources"])
 def test_where_nothing_was_set_up_it_says_how_to_begin(run: Run, tmp_path: Path, command: str) -> None:
-    result, out, err = run(command)
+    result, out, err = run(*(("journal", "verify") if command == "journal" else (command,)))
     assert (result, out) == (2, "")
     assert "release-cockpit playground start" in err
     assert list(tmp_path.iterdir()) == []
@@ -190,7 +190,8 @@ def test_an_outcome_that_stays_unknown_is_3_and_is_taken_up_later(world: World, 
     assert (result, document["outcome"], document["actions"][0]["state"]) == (3, "unknown", "unknown")
     assert "has no outcome yet" in run("status")[1]
     # the next start takes it up, and does not go back one version further
-    monkeypatch.setattr("cockpit.services.execution.owner_alive", lambda owner: False)
+    for module in ("execution", "actions"):
+        monkeypatch.setattr(f"cockpit.services.{module}.owner_alive", lambda owner: False)
     world.deployer.hooks.clear()
     sent = world.deployer.count("deploy")
     result, out, _ = run("rollback", "gateway", "production", "--yes")
@@ -336,6 +337,7 @@ def test_rollback_from_card_to_proof(world: World, run: Run, tmp_path: Path) -> 
     entries = json.loads(run("activity", "--json")[1])["entries"]
     assert [e["kind"] for e in entries] == ["outcome", "progress", "intent"]
     assert entries[2]["detail"]["reason"] == "CHG-7"
+    assert f"deployment {entries[1]['detail']['deployment']}" in run("activity", "--kind", "progress")[1]
     result, out, _ = run("journal", "verify")
     assert result == 0
     assert "3 entries" in out
@@ -359,6 +361,18 @@ def test_activity_filters_and_csv(world: World, run: Run) -> None:
     assert run("activity", "--csv", "--json")[0] == 2
 
 
+def test_the_journal_is_read_without_any_settings(world: World, run: Run, tmp_path: Path) -> None:
+    assert run("approve", "gateway", "1.2.0", "production", "--comment", "fine")[0] == 0
+    (tmp_path / "cockpit.toml").unlink()
+    result, out, err = run("activity")
+    assert (result, err) == (0, "")
+    assert "fine" in out
+    result, out, err = run("journal", "verify")
+    assert (result, err) == (0, "")
+    assert "the journal is whole" in out
+    assert run("status")[0] == 2
+
+
 def test_a_changed_journal_is_1(world: World, run: Run, tmp_path: Path) -> None:
     run("approve", "gateway", "1.2.0", "production")
     database, _ = journal_of(tmp_path)
@@ -379,7 +393,10 @@ def test_sources_and_their_test(world: World, run: Run) -> None:
     assert "■ failed" in out
     assert [s["state"] for s in json.loads(run("sources", "--json")[1])["sources"]] == ["ok", "failed", "ok", "ok"]
     assert "FakeDeploymentApi as tester" in run("sources", "--test", "deployer")[1]
-    assert run("sources", "--test", "nope")[0] != 0
+    result, _, err = run("sources", "--test", "deploer")
+    assert result == 2
+    assert "Unknown source" in err
+    assert "Known: deployer." in err
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.name)

@@ -65,8 +65,6 @@ _STEERS_GIT = re.compile(
 _NO_REF_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|^@$")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _FETCH = "Was the tag deleted or never fetched?"
-_SLOW = "Writing a commit-graph makes it some ten times faster: git commit-graph write --reachable."
-_LONG = "Set the service's `path`, or compare versions that are nearer."
 _FSCK = "Check the repository with `git fsck`, or clone it again."
 
 
@@ -95,7 +93,7 @@ class GitLocal:
         return versions_of(self._tags(), service)
 
     def services(self) -> tuple[Service, ...]:
-        """The services that the tags speak of."""
+        """The services that the tags speak of; one named after the directory where they have no prefixes."""
         root = self._located().root
         return services_of(self._tags(), str(root), root.name.removesuffix(".git") or "repository")
 
@@ -127,10 +125,6 @@ class GitLocal:
         root = self._located().root
         missing = () if tags else ("there is no tag yet, so there is no version",)
         return Probe(reached=f"{root} ({len(tags)} tags)", missing=missing)
-
-    def describe(self) -> Probe:
-        """The same as `probe`."""
-        return self.probe()
 
     def _tags(self) -> tuple[Tag, ...]:
         tags = parse_tags(self._git("for-each-ref", f"--format={TAG_FORMAT}", "refs/tags"))
@@ -210,12 +204,6 @@ class GitLocal:
             stdin.write(feed)
             stdin.seek(0)
             return _execute(command, environment, stdin, self._timeout_s)
-
-
-def detect_services(path: str | Path) -> tuple[Service, ...]:
-    """The services of any repository, told by its tags; one named after the directory where they have no prefixes."""
-    with GitLocal(path) as repository:
-        return repository.services()
 
 
 def _rev(name: str) -> str:

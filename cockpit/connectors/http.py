@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -154,23 +154,6 @@ class HttpClient:
     def get_answer(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """GET the raw body with its headers."""
         return self._ask(path, None, dict(headers or {}))
-
-    def pages(
-        self,
-        path: str,
-        kind: type[T],
-        params: Params,
-        following: Callable[[T], Params],
-        limit: int = 100,
-    ) -> Iterator[T]:
-        """Page after page: `following(page)` gives the next page's parameters, None after the last; at most `limit` pages."""
-        wanted: Params = params
-        for _ in range(limit):
-            page = self.get(path, kind, wanted)
-            yield page
-            wanted = following(page)
-            if wanted is None:
-                return
 
     # writes
 

@@ -200,7 +200,11 @@ class OpenMetricsScraper:
             client.close()
 
     def read(self, nodes: tuple[Node, ...]) -> tuple[Reading, ...]:
-        """A reading of each node that answered, in the order of `nodes`; the error where none did."""
+        """A reading of each node that answered, in the order of `nodes`; the error where none did.
+
+        Nothing is invented for a node that is silent, and nothing raised while another answers: `Reading.node` equals `Node.name`, so who
+        asks compares the nodes asked with the nodes answered and says which are missing.
+        """
         self._last = tuple(node for node in nodes if node.url)
         self._forget({node.url for node in self._last})
         outcomes: list[Reading | CockpitError] = []

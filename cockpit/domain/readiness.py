@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from cockpit.domain.approvals import Decision
 from cockpit.domain.checks import CheckState, Summary
-from cockpit.domain.release import Environment, Version
+from cockpit.domain.release import Environment, Fleet, Version
 
 
 class Reason(Struct, frozen=True, gc=False):
@@ -26,10 +26,10 @@ class Readiness(Struct, frozen=True, gc=False):
         return not self.reasons
 
 
-def readiness(version: Version, environment: Environment, checks: Summary, decision: Decision, live_before: str | None) -> Readiness:
+def readiness(version: Version, environment: Environment, checks: Summary, decision: Decision, before: Fleet | None) -> Readiness:
     """Check tests, approvals and the way to production.
 
-    `live_before` is the version live in the environment that `environment.after` names ("" when nothing is, None when not known).
+    `before` is what runs in the environment that `environment.after` names; None when that is not known, or no longer.
     """
     reasons = []
     if not version.digest:
@@ -38,7 +38,24 @@ def readiness(version: Version, environment: Environment, checks: Summary, decis
         words = "; ".join(checks.reasons) or str(checks.state)
         reasons.append(Reason("checks", f"tests are {checks.state}: {words}"))
     reasons += [Reason("approvals", text) for text in decision.reasons]
-    if environment.after and live_before != version.name:
-        seen = "not known" if live_before is None else live_before or "nothing"
-        reasons.append(Reason("versions", f"{environment.after} comes first: it runs {seen}"))
+    missing = _not_there(version, before) if environment.after else ""
+    if missing:
+        reasons.append(Reason("versions", f"{environment.after} comes first: {missing}"))
     return Readiness(tuple(reasons))
+
+
+def _not_there(version: Version, before: Fleet | None) -> str:
+    """Why `before` does not run exactly this artifact on every node; "" where it does. A name says nothing: tags move."""
+    if before is None or (before.nodes and before.live is None):
+        return "it runs not known"
+    live = before.live
+    if live is None:
+        return "it runs nothing"
+    agree, total = before.agreement
+    if agree < total:
+        return "its nodes do not agree"
+    if live.digest == version.digest:
+        return ""
+    if live.version != version.name:
+        return f"it runs {live.version or f'the artifact {live.digest[:12]}'}"
+    return f"it runs another artifact of {live.version}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,20 +13,21 @@ from msgspec import Struct
 from cockpit.connectors.ports import CiSystem, DeployRequest
 from cockpit.domain.approvals import Approval, why_not_approve
 from cockpit.domain.checks import CheckRun
-from cockpit.domain.errors import CockpitError, NotAllowed
+from cockpit.domain.errors import CockpitError, NotAllowed, StorageError
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.readiness import Readiness, Reason
 from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action, ActionState, Facts, Refusal, RolloutPlan, last_good, plan
 from cockpit.services import status
 from cockpit.services.connections import Connections
+from cockpit.services.decisions import Decisions
 from cockpit.services.execution import Execution
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.runtime import Outcome, Runner
 from cockpit.services.store import Store
 from cockpit.storage.export import export_csv, export_json
 from cockpit.storage.journal import Entry, Journal, Verification
-from cockpit.storage.owner import owner_alive
+from cockpit.storage.owner import owner_alive, process_owner
 
 
 class Person(Struct, frozen=True):
@@ -63,6 +65,7 @@ class Actions:
         self._notices = notices
         self._execution = execution
         self._clock_us = clock_us
+        self.decisions = Decisions(store, runner, journal, notices)
         self.me = Person("", "")
         self.rules = status.Rules()
         self.read_only = ""
@@ -127,6 +130,8 @@ class Actions:
         """Carry out exactly this plan; NotAllowed when any of its facts is no longer so."""
         if self._execution is None:
             raise NotAllowed(self.read_only or "This window only reads.", title="Read-only")
+        if planned.kind == "deploy":
+            self._hear_all()
         fresh = self.plan(planned.kind, planned.service, planned.environment, planned.target.name)
         if isinstance(fresh, Refusal):
             words = tuple(r.text for r in fresh.reasons)
@@ -152,6 +157,13 @@ class Actions:
         )
         self._execution.begin(action, request)
         return action
+
+    def _hear_all(self) -> None:
+        """A rejection given elsewhere a moment ago counts too."""
+        try:
+            self.decisions.read()
+        except StorageError as error:
+            raise NotAllowed(f"Whether it was rejected meanwhile cannot be read: {error.message}", hint="Nothing was sent.") from error
 
     def abort(self, key: str) -> None:
         """Ask the system to stop after the node under way; the action then ends as it says."""
@@ -216,7 +228,7 @@ class Actions:
             if outcome.error is not None:
                 self._notices.error(outcome.error, place="approvals")
                 return
-            self._store.apply(approvals=(*self._store.state.approvals, approval))
+            self.decisions.add(approval)
             words = "approved" if approved else "rejected"
             self._notices.tell(Severity.OK, f"{version.service} {version.name} {words} for {environment}", comment, place="approvals")
 
@@ -290,6 +302,14 @@ class Actions:
         """The journal, newest first."""
         return self._journal.entries(limit, text=text, kinds=kinds) if self._journal else ()
 
+    def load_activity(self, text: str, kinds: tuple[str, ...], limit: int, done: Callable[[Outcome[tuple[Entry, ...]]], None]) -> None:
+        """`activity` in the background."""
+        self._runner.submit("activity", partial(self.activity, text, kinds, limit), done)
+
+    def entries_of(self, key: str) -> tuple[Entry, ...]:
+        """What the journal has of one action, oldest first; found by its index, in well under a millisecond."""
+        return self._journal.progress_of(key) if self._journal else ()
+
     def export_activity(self, entries: tuple[Entry, ...], form: str) -> str:
         """The entries as "csv" or "json"."""
         return export_csv(entries) if form == "csv" else export_json(entries)
@@ -298,25 +318,42 @@ class Actions:
         """Recompute the whole chain; about two seconds a million entries."""
         return self._journal.verify() if self._journal else Verification(True, 0, (), "")
 
+    def save_activity(self, entries: tuple[Entry, ...], path: str, done: Callable[[Outcome[int]], None]) -> None:
+        """Write the entries to a file in the background, as JSON where its name ends so, else as CSV; OSError where that fails."""
+
+        def work() -> int:
+            text = self.export_activity(entries, "json" if path.lower().endswith(".json") else "csv")
+            return Path(path).write_text(text, encoding="utf-8", newline="")
+
+        self._runner.submit("activity", work, done)
+
+    def check_journal(self, done: Callable[[Outcome[Verification]], None]) -> None:
+        """`verify_journal` in the background."""
+        self._runner.submit("verify", self.verify_journal, done)
+
     def recover(self) -> None:
-        """Take up actions that were interrupted, and learn the approvals given before. Reads in the background."""
+        """Take up actions that a process began which is gone. Reads in the background; called again and again it finds the new ones."""
         journal, execution = self._journal, self._execution
         if journal is None or execution is None:
             return
 
         def work() -> tuple[tuple[Entry, ...], dict[str, tuple[Entry, ...]]]:
-            entries = journal.unfinished()
+            entries = tuple(e for e in journal.unfinished() if _left(e))
+            # read after its process was seen to be gone: one that ended properly meanwhile has its outcome by now
+            progress = {e.key: journal.progress_of(e.key) for e in entries}
+            entries = tuple(e for e in entries if all(p.kind != "outcome" for p in progress[e.key]))
             for entry in entries:
                 if entry.action in ("rerun", "stop") and not owner_alive(entry.owner):
                     lost = {"state": "unknown", "message": "interrupted: see the runs for what became of it"}
                     self._record("outcome", entry.key, entry.action, entry.service, "", lost)
-            return entries, {e.key: journal.progress_of(e.key) for e in entries}
+            return entries, progress
 
         def done(outcome: Outcome[tuple[tuple[Entry, ...], dict[str, tuple[Entry, ...]]]]) -> None:
             if outcome.value is not None:
+                self._notices.over("recover")
                 execution.recover(*outcome.value)
             elif outcome.error is not None:
-                self._notices.error(outcome.error, place="activity")
+                self._notices.error(outcome.error, key="recover", place="activity")
 
         self._runner.submit("journal", work, done)
 
@@ -330,18 +367,9 @@ class Actions:
             self._notices.error(outcome.error)
 
 
-def approvals_of(entries: tuple[Entry, ...]) -> tuple[Approval, ...]:
-    """The approvals and rejections that the journal holds; entries that do not read as one are left out."""
-    import msgspec
-
-    found = []
-    for entry in entries:
-        if entry.action in ("approve", "reject") and entry.kind == "note":
-            try:
-                found.append(msgspec.convert(entry.detail, Approval))
-            except msgspec.ValidationError:
-                continue
-    return tuple(found)
+def _left(entry: Entry) -> bool:
+    """Whether the process that began this may be gone; of another machine's only time tells."""
+    return entry.owner.partition(":")[0] != process_owner().partition(":")[0] or not owner_alive(entry.owner)
 
 
 def what_changed(planned: RolloutPlan, now: RolloutPlan) -> str:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from cockpit.domain.errors import AuthFailed, CockpitError, ConnectorError, NotFound, RateLimited, Unreachable
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import LatencyPoint
-from cockpit.domain.release import Fleet
+from cockpit.domain.release import Fleet, Node
 from cockpit.domain.rollout import last_good
 from cockpit.services import status
 from cockpit.services.connections import Connected
@@ -229,8 +229,9 @@ class MetricsJob:
 
         def work() -> tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]:
             readings = metrics.read(nodes)
-            told = {r.node for r in readings}
-            return digest.points(readings), {n.name: n.name in told for n in nodes}
+            # a node's name need not tell its place
+            told = {(r.node, r.service, r.environment) for r in readings}
+            return digest.points(readings), {_full_name(n): (n.name, n.service, n.environment) in told for n in nodes}
 
         return work
 
@@ -250,3 +251,7 @@ class MetricsJob:
     def interval_s(self, base_s: float) -> float:
         """Always the same."""
         return base_s
+
+
+def _full_name(node: Node) -> str:
+    return node.name if node.service in node.name and node.environment in node.name else f"{node.name} ({node.service}, {node.environment})"

@@ -98,6 +98,10 @@ class Notices:
             key=key or words,
         )
 
+    def told(self, key: str) -> bool:
+        """Whether a notice stands under `key` that is not over."""
+        return key in self._by_key
+
     def over(self, key: str, title: str = "", message: str = "") -> None:
         """What the notice under `key` told has passed; with a title this is told once as good news."""
         known = self._items.get(self._by_key.pop(key, 0))
@@ -110,6 +114,15 @@ class Notices:
     def _put(self, notice: Notice) -> None:
         self._items[notice.id] = notice
         while len(self._items) > LIMIT:
-            del self._items[min(self._items)]
+            self._drop(notice.id)
         for listener in list(self._listeners):
             listener(notice)
+
+    def _drop(self, spared: int) -> None:
+        """Forget the oldest that is over or no error, else the oldest error; never the one that just came."""
+        others = [n for n in self._items.values() if n.id != spared]
+        quiet = [n for n in others if n.over or n.severity is not Severity.ERROR]
+        dropped = min(quiet or others, key=lambda n: n.id)
+        del self._items[dropped.id]
+        if self._by_key.get(dropped.key) == dropped.id:
+            del self._by_key[dropped.key]

@@ -16,6 +16,12 @@ from cockpit.services.clock import now_us as now_us
 
 T = TypeVar("T")
 
+WORKERS = 4
+# four polls that hang must not hold up a rollback: one thread for what it sends and asks, one for an abort beside it, one for the journal
+WRITE_WORKERS = 3
+# what reads at the end is worth no longer wait than this; its answer would be dropped
+CLOSE_S = 2.0
+
 
 class MainThread(Protocol):
     """The one thread that owns all state: Qt's in the window, a loop in the terminal, a list in tests."""
@@ -41,15 +47,19 @@ class Outcome(Struct, Generic[T], frozen=True):
 
 
 class Runner:
-    """Work in the same lane runs in order, one at a time; lanes run in parallel on a few threads.
+    """Work in the same lane runs in order, one at a time; lanes run in parallel on a few threads, lanes of writes on threads of their own.
 
     `submit` may be called from any thread; `done` is called on the main thread and never after `close`.
     """
 
-    def __init__(self, main: MainThread, workers: int = 4) -> None:
+    def __init__(self, main: MainThread, workers: int = WORKERS, close_s: float = CLOSE_S) -> None:
         self._main = main
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cockpit")
+        self._close_s = close_s
+        self._ordinary = ThreadPoolExecutor(workers, thread_name_prefix="cockpit")
+        self._writes = ThreadPoolExecutor(WRITE_WORKERS, thread_name_prefix="cockpit-write")
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._under_way = 0  # ordinary jobs
         self._lanes: dict[str, deque[Callable[[], None]]] = {}
         self._closed = False
 
@@ -76,22 +86,52 @@ class Runner:
                 waiting.append(step)
                 return
             self._lanes[lane] = deque()
-            self._pool.submit(self._drain, lane, step)
+            self._pool(lane).submit(self._drain, lane, step)
+
+    def _pool(self, lane: str) -> ThreadPoolExecutor:
+        return self._writes if is_write(lane) else self._ordinary
 
     def _drain(self, lane: str, step: Callable[[], None]) -> None:
-        step()
+        counted = 0 if is_write(lane) else 1
         with self._lock:
-            waiting = self._lanes[lane]
-            if self._closed or not waiting:
-                del self._lanes[lane]
+            if self._closed:
                 return
-            self._pool.submit(self._drain, lane, waiting.popleft())
+            self._under_way += counted
+        try:
+            step()
+        finally:
+            with self._lock:
+                self._under_way -= counted
+                self._idle.notify_all()
+                self._next(lane)
+
+    def _next(self, lane: str) -> None:
+        waiting = self._lanes[lane]
+        if self._closed or not waiting:
+            del self._lanes[lane]
+            return
+        self._pool(lane).submit(self._drain, lane, waiting.popleft())
 
     def close(self) -> None:
-        """Wait for the jobs under way, drop those that wait."""
+        """Drop what waits; wait for the writes under way to their end, and for anything else `close_s` seconds at most.
+
+        A thread cannot be killed: a job that is still at it (a call within its HTTP deadline) ends later and its answer goes nowhere.
+        The interpreter's exit joins such threads (concurrent.futures does), so the process may outlive its window by that deadline.
+        """
         with self._lock:
             self._closed = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        deadline = time.monotonic() + self._close_s
+        self._ordinary.shutdown(wait=False, cancel_futures=True)
+        self._writes.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            ended = self._idle.wait_for(lambda: not self._under_way, max(0.0, deadline - time.monotonic()))
+        if ended:
+            self._ordinary.shutdown(wait=True)
+
+
+def is_write(lane: str) -> bool:
+    """Whether that lane changes something or records it, and so never waits behind reads."""
+    return lane == "journal" or lane.startswith(("deploy:", "abort:"))
 
 
 class LoopMainThread:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.domain.approvals import Decision, decide
 from cockpit.domain.checks import CheckRun, Summary, latest_run, summarise
-from cockpit.domain.facts import place
+from cockpit.domain.facts import Fact, place
 from cockpit.domain.readiness import Readiness, Reason, readiness
 from cockpit.domain.release import Changes, Environment, Fleet, Service, Version, in_order, pending
 from cockpit.services.store import AppState, changes_key
@@ -104,16 +106,29 @@ def checks(state: AppState, version: Version, rules: Rules) -> Summary:
     return summarise(run_of(state, version), rules.required_checks)
 
 
+def checks_word(state: AppState, version: Version, rules: Rules) -> str:
+    """The tests' one answer as a state's word; "unknown" where no CI system ever told of the service: pending is what CI will run."""
+    return str(checks(state, version, rules).state) if version.service in state.checks else "unknown"
+
+
 def ready(state: AppState, version: Version, environment: str, rules: Rules, now_us: int) -> Readiness:
     """May `version` ship to `environment`? Everything against it, in words. Facts past their deadline count as not known."""
     wanted = environment_of(state, environment) or Environment(environment)
-    before = live_name(state, version.service, wanted.after) if wanted.after else ""
+    fleet = state.fleets.get(place(version.service, wanted.after)) if wanted.after else None
+    before = fleet.value if fleet is not None and not fleet.stale(now_us) else None
     answer = readiness(version, wanted, checks(state, version, rules), decision(state, version, environment), before)
-    known = state.checks.get(version.service)
-    if known is not None and known.stale(now_us):
-        late = Reason("sources", f"test results are {known.age_s(now_us):.0f} s old: {known.source} does not answer")
-        return Readiness((*answer.reasons, late))
-    return answer
+    facts: tuple[tuple[str, Fact[Any] | None], ...] = (
+        ("test results are", state.checks.get(version.service)),
+        # a tag that moved or a commit that came since would not be seen: what is pending, and who wrote it
+        ("versions and their authors are", state.versions.get(version.service)),
+        (f"what is known of {wanted.after} is", fleet),
+    )
+    late = (Reason("sources", _late(words, fact, now_us)) for words, fact in facts if fact is not None and fact.stale(now_us))
+    return Readiness((*answer.reasons, *late))
+
+
+def _late(words: str, fact: Fact[Any], now_us: int) -> str:
+    return f"{words} {fact.age_s(now_us):.0f} s old: {fact.source or 'its source'} does not answer"
 
 
 class Condition(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ MAX_PROBLEMS: Final = 20
 _FIRST: Final = "0" * 64
 _COLUMNS: Final = "seq, at_us, kind, key, action, who, service, environment, owner, detail, previous, hash"
 _BATCH: Final = 5_000
+_SLICE: Final = 5_000  # rows searched at a time: others read and write between
+_PAUSE_S: Final = 0.001  # without it the thread that lets go of the database has it again before those who wait wake up
+_AFTER_ALL: Final = 2**63 - 1
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -119,10 +123,7 @@ class Journal:
         self, limit: int = 1000, before_seq: int | None = None, text: str = "", kinds: tuple[str, ...] = (), service: str = ""
     ) -> tuple[Entry, ...]:
         """Newest first, at most `limit`, older than `before_seq`; `text` is looked for in every column, without regard to case."""
-        conditions, arguments = ["1"], list[object]()
-        if before_seq is not None:
-            conditions.append("seq < ?")
-            arguments.append(before_seq)
+        conditions, arguments = ["seq >= ?", "seq < ?"], list[object]()
         if kinds:
             conditions.append(f"kind IN ({','.join('?' * len(kinds))})")
             arguments += kinds
@@ -135,7 +136,29 @@ class Journal:
             arguments.append(f"%{escaped}%")
         where = " AND ".join(conditions)
         sql = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - values are arguments
-        return tuple(_entry(row) for row in self._database.query(sql, (*arguments, limit)))
+        top = _AFTER_ALL if before_seq is None else before_seq
+        found: list[Row] = []
+        for low, high in self._slices(top) if text else [(-_AFTER_ALL, top)]:
+            found += self._database.query(sql, (low, high, *arguments, limit - len(found)))
+            if len(found) >= limit:
+                break
+        return tuple(_entry(row) for row in found)
+
+    def _slices(self, top: int) -> Iterator[tuple[int, int]]:
+        """Ranges of numbers, newest first, that hold at most _SLICE rows each: numbers may have gaps where somebody tampered."""
+        while True:
+            sql = "SELECT min(seq) FROM (SELECT seq FROM journal WHERE seq < ? ORDER BY seq DESC LIMIT ?)"
+            low = self._database.query(sql, (top, _SLICE))[0][0]
+            if low is None:
+                return
+            yield low, top
+            top = low
+            time.sleep(_PAUSE_S)
+
+    def decisions(self, after_seq: int) -> tuple[Entry, ...]:
+        """Approvals and rejections newer than `after_seq`, oldest first; cheap where few notes are newer."""
+        sql = f"SELECT {_COLUMNS} FROM journal WHERE kind = 'note' AND action IN ('approve', 'reject') AND seq > ? ORDER BY seq"  # noqa: S608
+        return tuple(_entry(row) for row in self._database.query(sql, (after_seq,)))
 
     def unfinished(self) -> tuple[Entry, ...]:
         """Intents that have no outcome yet, oldest first: what a restart takes up."""
@@ -188,6 +211,7 @@ class Journal:
             if len(rows) < _BATCH:
                 return
             after = rows[-1][0]
+            time.sleep(_PAUSE_S)
 
 
 class _Walk:

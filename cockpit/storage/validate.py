@@ -97,12 +97,20 @@ def _read_struct(value: Any, info: shape.StructType, path: str, problems: list[s
         elif open_ended:
             _read_option(name, item, path, good[_OPTIONS], problems)
         else:
-            near = nearest(name, (n for n in fields if n not in value))
-            problems.append(f"{_join(path, name)}: unknown {'table' if isinstance(item, dict) else 'key'}{near}")
+            kind, others = _could_be(name, item, fields, value)
+            problems.append(f"{_join(path, name)}: unknown {kind}{nearest(name, others)}")
     missing = [name for name, field in fields.items() if field.required and name not in good]
     absent = [name for name in missing if name not in value]
     problems += [f"{_join(path, name)}: missing{_misspelt(name, value, fields) if open_ended else ''}" for name in absent]
     return _NOTHING if missing else info.cls(**good)
+
+
+def _could_be(name: str, item: Any, fields: dict[str, shape.Field], value: dict[str, Any]) -> tuple[str, list[str]]:
+    """("table" or "key", the names that may have been meant). One of several entries may be misspelt: [service.b] beside [services.a]."""
+    if not isinstance(item, dict):
+        return "key", [n for n in fields if n not in value]
+    entries = [n for n, field in fields.items() if isinstance(field.type, shape.DictType)]
+    return "table", [n for n in fields if n not in value or n in entries]
 
 
 def _read_option(name: str, item: Any, path: str, options: dict[str, str], problems: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Run the benchmarks beside this file, print a table and write build/bench.json.
+"""Run the benchmarks beside this file, print a table and write build/bench.json; what was left out keeps its last result there.
 
 Each bench_*.py has `run() -> list[dict]` with name, ours, rival, unit, ratio, target and holds. Arguments select by a part of the name.
 The exit status is 1 only when a benchmark broke: a missed target is a result.
@@ -48,6 +48,24 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
+def merged(before: list[dict[str, Any]], results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results in their places among those of earlier runs, by name; new ones at the end."""
+    new = {result["name"]: result for result in results}
+    kept = [new.pop(old["name"], old) for old in before]
+    return kept + list(new.values())
+
+
+def write(out: Path, results: list[dict[str, Any]], *, some: bool) -> None:
+    """Put the results into the file at `out`: beside the others where only `some` ran; a file that cannot be read is begun anew."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if some:
+        try:
+            results = merged(json.loads(out.read_text("utf-8")), results)
+        except (OSError, ValueError, TypeError, KeyError):
+            print(f"{out.name} held nothing to keep")
+    out.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+
+
 def main(arguments: list[str]) -> int:
     """Run what the arguments select; everything without any."""
     files = [p for p in sorted(HERE.glob("bench_*.py")) if not arguments or any(a in p.stem for a in arguments)]
@@ -67,9 +85,7 @@ def main(arguments: list[str]) -> int:
             broken.append(path.name)
     if results:
         print(f"\n{table(results)}")
-    out = ROOT / "build" / "bench.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+    write(ROOT / "build" / "bench.json", results, some=bool(arguments or broken))
     for name in broken:
         print(f"BROKEN: {name}")
     return 1 if broken else 0

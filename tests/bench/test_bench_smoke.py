@@ -25,6 +25,22 @@ def loaded(name: str) -> ModuleType:
     return module
 
 
+def result(name: str, ours: float) -> dict[str, Any]:
+    return {"name": name, "ours": ours, "rival": 1.0, "unit": "s", "ratio": ours, "target": 1.0, "holds": True}
+
+
+def test_a_run_of_some_keeps_the_results_of_the_others(tmp_path: Path) -> None:
+    run, out = loaded("run"), tmp_path / "build" / "bench.json"
+    run.write(out, [result("a", 1.0), result("b", 1.0)], some=False)
+    run.write(out, [result("b", 2.0), result("c", 2.0)], some=True)
+    assert [(r["name"], r["ours"]) for r in json.loads(out.read_text())] == [("a", 1.0), ("b", 2.0), ("c", 2.0)]
+    run.write(out, [result("c", 3.0)], some=False)
+    assert [r["name"] for r in json.loads(out.read_text())] == ["c"], "a whole run keeps no name that is gone"
+    out.write_text("[{")
+    run.write(out, [result("a", 4.0)], some=True)
+    assert [r["name"] for r in json.loads(out.read_text())] == ["a"]
+
+
 def test_start_shows_yesterday(tmp_path: Path) -> None:
     bench: Any = loaded("bench_startup")._Bench(tmp_path)
     assert bench.ours() > 0

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cockpit.connecting import services_in
 from cockpit.connectors import git_local
-from cockpit.connectors.git_local import GitLocal, detect_services
+from cockpit.connectors.git_local import GitLocal
 from cockpit.connectors.git_parse import parse_log, parse_tags
 from cockpit.domain.errors import AuthFailed, BadPayload, ConnectorError, NotFound, Unreachable
 from cockpit.domain.release import Service
@@ -375,12 +376,12 @@ def test_prefixes(repo: Repo) -> None:
 
 def test_services(repo: Repo) -> None:
     repo.commit()
-    assert [s.name for s in detect_services(repo.path)] == ["gateway"]
+    assert [s.name for s in services_in(str(repo.path))] == ["gateway"]
     for name in ("a/v1.0", "a/v1.1", "b-2.0", "b-2.1", "odd-1.0"):
         repo.tag(name)
-    assert [s.name for s in detect_services(repo.path)] == ["a", "b"]
+    assert [s.name for s in services_in(str(repo.path))] == ["a", "b"]
     repo.tag("v1.0")
-    services = detect_services(repo.path)
+    services = services_in(str(repo.path))
     assert [s.name for s in services] == ["gateway", "a", "b"]
     assert services[0].repository == str(repo.path.resolve())
 
@@ -529,7 +530,7 @@ def test_forms(repo: Repo, tmp_path: Path) -> None:
         assert source.changes(SERVICE, "v1.0", "v1.1").total_in == 1
         assert len(source.fingerprint()) == 32
     assert GitLocal(tmp_path / "shallow").changes(SERVICE, "", "v1.1").total_in == 1
-    assert detect_services(tmp_path / "bare.git")[0].name == "bare"
+    assert services_in(str(tmp_path / "bare.git"))[0].name == "bare"
 
 
 def test_sha256(tmp_path: Path) -> None:

@@ -254,18 +254,6 @@ def test_text_keeps_its_end(server: Any, client: HttpClient) -> None:
     assert text.endswith("a\ufffdend")
 
 
-def test_pages(server: Any, client: HttpClient) -> None:
-    server.script = [server.answer(200, b'{"name":"2"}'), server.answer(200, b'{"name":""}')]
-    pages = list(client.pages("/v1/list", Thing, {"page": "1"}, lambda t: {"page": t.name} if t.name else None))
-    assert len(pages) == 2
-    assert [r.path for r in server.requests] == ["/v1/list?page=1", "/v1/list?page=2"]
-
-
-def test_pages_without_end_are_bounded(server: Any, client: HttpClient) -> None:
-    server.script = [server.answer(200, GOOD)]
-    assert len(list(client.pages("/v1/list", Thing, None, lambda t: {"page": "1"}, limit=4))) == 4
-
-
 # credentials and addresses
 
 

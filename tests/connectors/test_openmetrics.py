@@ -163,6 +163,14 @@ def test_silent_nodes_are_left_out(server: Any, other_server: Any, closed_port: 
     scraper.close()
 
 
+def test_each_reading_bears_the_name_of_the_node_asked(server: Any, closed_port: int, scraper: OpenMetricsScraper) -> None:
+    """Who asks compares names to see which are missing; what a page says of itself must not come between."""
+    server.script = [server.answer(200, page().replace('operation="op0"', 'operation="op0",node="other",instance="x:1"').encode(), KIND)]
+    asked = (node(server, "Node 1/a"), Node("silent", "gateway", "production", url=f"http://127.0.0.1:{closed_port}"), node(server, "b"))
+    answered = {(r.node, r.service, r.environment) for r in scraper.read(asked)}
+    assert {n.name for n in asked if (n.name, n.service, n.environment) not in answered} == {"silent"}
+
+
 def test_nobody_answers(server: Any, closed_port: int, scraper: OpenMetricsScraper) -> None:
     refused = Node("n3", "gateway", "production", url=f"http://127.0.0.1:{closed_port}")
     server.script = [server.answer(500)]

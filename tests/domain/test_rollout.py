@@ -191,26 +191,38 @@ def test_an_unknown_outcome_is_no_end_and_never_becomes_failed_by_itself() -> No
 READY = Summary(CheckState.PASSED)
 
 
+def staged(*digests: str, name: str = "1.0") -> Fleet:
+    names = {TARGET.digest: TARGET.name}
+    return Fleet("gateway", "staging", tuple(Node(f"s{i}", "gateway", "staging", names.get(d, name), "", d) for i, d in enumerate(digests)))
+
+
+THERE = staged(TARGET.digest, TARGET.digest)
+
+
 @pytest.mark.parametrize(
     ("version", "checks", "decision", "before", "words"),
     [
-        (replace(TARGET, digest=""), READY, Decision(0), "1.1", "digest is missing"),
-        (TARGET, Summary(CheckState.PENDING), Decision(0), "1.1", "tests are pending"),
-        (TARGET, Summary(CheckState.FAILED, ("unit: failed",)), Decision(0), "1.1", "unit: failed"),
-        (TARGET, READY, Decision(1, (), ("0 of 1 approvals given",)), "1.1", "0 of 1 approvals"),
-        (TARGET, READY, Decision(0), "1.0", "staging comes first: it runs 1.0"),
-        (TARGET, READY, Decision(0), "", "it runs nothing"),
+        (replace(TARGET, digest=""), READY, Decision(0), THERE, "digest is missing"),
+        (TARGET, Summary(CheckState.PENDING), Decision(0), THERE, "tests are pending"),
+        (TARGET, Summary(CheckState.FAILED, ("unit: failed",)), Decision(0), THERE, "unit: failed"),
+        (TARGET, READY, Decision(1, (), ("0 of 1 approvals given",)), THERE, "0 of 1 approvals"),
+        (TARGET, READY, Decision(0), staged("d0", "d0"), "staging comes first: it runs 1.0"),
+        (TARGET, READY, Decision(0), staged(TARGET.digest, TARGET.digest, "d0"), "staging comes first: its nodes do not agree"),
+        (TARGET, READY, Decision(0), staged(TARGET.digest, ""), "its nodes do not agree"),
+        (TARGET, READY, Decision(0), staged("d0", name=TARGET.name), f"it runs another artifact of {TARGET.name}"),
+        (TARGET, READY, Decision(0), staged(""), "it runs not known"),
+        (TARGET, READY, Decision(0), staged(), "it runs nothing"),
         (TARGET, READY, Decision(0), None, "it runs not known"),
     ],
 )
-def test_what_is_not_ready_says_why(version: Version, checks: Summary, decision: Decision, before: str | None, words: str) -> None:
+def test_what_is_not_ready_says_why(version: Version, checks: Summary, decision: Decision, before: Fleet | None, words: str) -> None:
     found = readiness(version, PRODUCTION, checks, decision, before)
     assert not found.ok
     assert words in found.reasons[0].text
 
 
 def test_ready_is_ready_and_the_first_environment_waits_for_none() -> None:
-    assert readiness(TARGET, PRODUCTION, READY, Decision(0), "1.1").ok
+    assert readiness(TARGET, PRODUCTION, READY, Decision(0), THERE).ok
     assert readiness(TARGET, Environment("staging"), READY, Decision(0), None).ok
 
 

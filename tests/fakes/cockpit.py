@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
@@ -12,16 +13,19 @@ from msgspec.structs import replace
 from cockpit.domain.approvals import Approval, why_not_approve
 from cockpit.domain.errors import NotAllowed
 from cockpit.domain.facts import Fact, place
+from cockpit.domain.metrics import Histogram, LatencyPoint, Reading
 from cockpit.domain.readiness import Readiness
 from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action, ActionState, Facts, Refusal, RolloutPlan, last_good, plan
 from cockpit.services import status
-from cockpit.services.latency import Columns, append, empty_columns
+from cockpit.services.latency import Columns, LatencyBook, empty_columns, series_id
 from cockpit.services.notices import Notices, Severity
-from cockpit.services.runtime import Outcome
+from cockpit.services.runtime import Outcome, Runner
 from cockpit.services.store import AppState, Store
 from cockpit.storage.journal import Entry
-from tests.fakes.believable import MIN, NOW_US, PEOPLE, S, believable_state, latency_point, results, sha
+from tests.fakes.believable import LIVE, MIN, NOW_US, PEOPLE, S, believable_state, fleet, latency_point, results, sha
+
+IN_MEMORY_US = 15 * MIN  # of each series; what is older is on disk
 
 
 class Verification(Struct, frozen=True):
@@ -33,39 +37,81 @@ class Verification(Struct, frozen=True):
     head: str = ""
 
 
-class FakeLatency:
-    """LatencyBook: made-up series, a point every two seconds; `load` answers at once."""
+class FakeHistory:
+    """What is on disk: made-up points of any time, coarser for longer spans. Nothing is kept."""
 
-    def __init__(self, clock_us: Callable[[], int]) -> None:
-        self.clock_us = clock_us
+    def __init__(self, made: Callable[[str, int, int, int], Iterator[LatencyPoint]]) -> None:
+        self._made = made
+
+    def add(self, points: Sequence[tuple[str, LatencyPoint]]) -> None:
+        """Made up again when it is asked for."""
+
+    def compact(self, now_us: int) -> None:
+        """Coarse as it is."""
+
+    def prune(self, older_than_us: int) -> None:
+        """Nothing is kept."""
+
+    def read(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> tuple[LatencyPoint, ...]:
+        return tuple(self._made(series, start_us, end_us, max(2 * S, (end_us - start_us) // 1800 // (2 * S) * 2 * S)))
+
+
+class AtOnce(Runner):
+    """Work and answer at once, where it is submitted."""
+
+    def __init__(self) -> None:
+        """No threads."""
+
+    def submit(self, lane: str, work: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
+        done(Outcome(work()))
+
+
+class FilledBook(LatencyBook):
+    """The real book: its nodes and operations come from readings, its series hold a point every two seconds, made when first asked for."""
+
+    def __init__(self, places: Iterable[str], clock_us: Callable[[], int]) -> None:
+        super().__init__(AtOnce(), FakeHistory(self._points), clock_us)
         self.empty = False
         self.loads: list[str] = []
-
-    def nodes(self, at: str) -> tuple[str, ...]:
-        environment = at.partition("@")[2]
-        return tuple(f"{environment}-{i + 1}" for i in range(4 if environment == "production" else 2))
-
-    def operations(self, at: str) -> tuple[str, ...]:
-        return ("cancel", "depth", "order", "quote")
+        self._upto: dict[str, int] = {}
+        for at_us in (NOW_US - 4 * S, NOW_US - 2 * S):
+            self.digest.points([reading for at in places for reading in readings(at, at_us)])
 
     def columns(self, series: str, start_us: int, end_us: int) -> Columns:
-        columns = empty_columns()
-        at, node, operation = series.split("/")
-        service, environment = at.split("@")
-        scale = 1.0 + 0.07 * (sum(map(ord, node + operation)) % 7 if (node, operation) != ("*", "*") else 0)
-        step = max(2 * S, (end_us - start_us) // 1800 // (2 * S) * 2 * S)
-        first, last = -(-start_us // step) * step, min(end_us, self.clock_us())
-        for at_us in () if self.empty else range(first, last + 1, step):
-            if not NOW_US - 21 * MIN < at_us < NOW_US - 20 * MIN:  # a minute without metrics
-                append(columns, latency_point(at_us, service, environment, scale))
-        return columns
+        self._fill(series)
+        return empty_columns() if self.empty else super().columns(series, start_us, end_us)
 
-    def p99(self, at: str, start_us: int, end_us: int) -> list[float | None]:
-        return [None if math.isnan(v) else v for v in self.columns(f"{at}/*/*", start_us, end_us).p99_ms]
+    def last(self, at: str) -> LatencyPoint | None:
+        self._fill(series_id(at))
+        return None if self.empty else super().last(at)
 
     def load(self, series: str, start_us: int, end_us: int, done: Callable[[Outcome[Columns]], None]) -> None:
         self.loads.append(series)
-        done(Outcome(self.columns(series, start_us, end_us)))
+        super().load(series, start_us, end_us, done)
+
+    def _fill(self, series: str) -> None:
+        start, now = self._upto.get(series, NOW_US - IN_MEMORY_US), self._clock_us()
+        if not self.empty and start <= now:
+            self._upto[series] = now + 1
+            self.add([(series, p) for p in self._points(series, start, now, 2 * S)])
+
+    def _points(self, series: str, start_us: int, end_us: int, step_us: int) -> Iterator[LatencyPoint]:
+        if self.empty or series not in self.digest.keys:
+            return
+        at, node, operation = self.digest.keys[series]
+        service, environment = at.split("@")
+        scale = 1.0 + 0.07 * (sum(map(ord, node + operation)) % 7 if (node, operation) != ("*", "*") else 0)
+        for at_us in range(-(-start_us // step_us) * step_us, end_us + 1, step_us):
+            if not NOW_US - 21 * MIN < at_us < NOW_US - 20 * MIN:  # a minute without metrics
+                yield latency_point(at_us, service, environment, scale)
+
+
+def readings(at: str, at_us: int) -> list[Reading]:
+    """What the nodes of a place answer at one moment: more requests at each."""
+    service, environment = at.split("@")
+    counts = (float(at_us // S % 1_000_000),) * 2
+    operations = dict.fromkeys(("cancel", "depth", "order", "quote"), Histogram((0.005, math.inf), counts))
+    return [Reading(node.name, service, environment, at_us, operations) for node in fleet(service, environment).nodes]
 
 
 PAST = (
@@ -76,6 +122,14 @@ PAST = (
     ("outcome", "rollback"),
     ("note", "start"),
 )
+
+
+def outcome_of(work: Callable[[], Any]) -> Outcome[Any]:
+    """What the runner would hand back."""
+    try:
+        return Outcome(work())
+    except Exception as error:  # noqa: BLE001 - as the runner does
+        return Outcome(error=error)
 
 
 class FakeActions:
@@ -166,6 +220,19 @@ class FakeActions:
         found = [e for e in reversed(self.entries) if (not kinds or e.kind in kinds) and text.lower() in str(e).lower()]
         return tuple(found[:limit])
 
+    def load_activity(self, text: str, kinds: tuple[str, ...], limit: int, done: Callable[[Outcome[Any]], None]) -> None:
+        done(outcome_of(lambda: self.activity(text, kinds, limit)))
+
+    def entries_of(self, key: str) -> tuple[Entry, ...]:
+        return tuple(e for e in self.entries if e.key == key)
+
+    def save_activity(self, entries: tuple[Entry, ...], path: str, done: Callable[[Outcome[Any]], None]) -> None:
+        form = "json" if path.lower().endswith(".json") else "csv"
+        done(outcome_of(lambda: Path(path).write_text(self.export_activity(entries, form), encoding="utf-8")))
+
+    def check_journal(self, done: Callable[[Outcome[Any]], None]) -> None:
+        done(outcome_of(self.verify_journal))
+
     def export_activity(self, entries: tuple[Entry, ...], form: str) -> str:
         self.calls.append(("export", form, len(entries)))
         return f"{form} of {len(entries)} entries"
@@ -246,7 +313,7 @@ class FakeCockpit:
         self.notices = Notices(self.clock_us)
         self.actions = FakeActions(self)
         self.sync = FakeSync()
-        self.latency = FakeLatency(self.clock_us)
+        self.latency = FilledBook(LIVE, self.clock_us)
         self.settings = FakeSettings()
         self.rules = status.Rules(("unit", "integration", "performance"))
         self.read_only = read_only

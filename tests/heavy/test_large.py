@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cockpit.connectors.git_local import GitLocal, detect_services
+from cockpit.connecting import services_in
+from cockpit.connectors.git_local import GitLocal
 from cockpit.domain.release import Service, pending
 from cockpit.storage.database import open_database
 from cockpit.storage.head import Head
@@ -32,7 +33,7 @@ def test_a_hundred_thousand_commits_and_a_thousand_tags(tmp_path: Path) -> None:
         assert (far.total_in, len(far.commits)) == (99_900, 500)
         assert far.authors is not None
         assert len(far.authors) == 40
-    assert [s.name for s in detect_services(path)] == ["large"]
+    assert [s.name for s in services_in(str(path))] == ["large"]
 
 
 def test_a_long_journal_is_verified_whole_and_one_change_is_found(tmp_path: Path) -> None:

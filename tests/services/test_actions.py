@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from cockpit.connectors.ports import DeployRequest
+from cockpit.domain.approvals import Approval
 from cockpit.domain.checks import CheckRun, CheckState, Suite
-from cockpit.domain.errors import NotAllowed, Rejected
+from cockpit.domain.errors import NotAllowed, Rejected, StorageError
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.release import (
     Artifact,
@@ -25,15 +28,17 @@ from cockpit.domain.release import (
     Service,
     Version,
 )
-from cockpit.domain.rollout import ActionState, Refusal, RolloutPlan
+from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
 from cockpit.services import status
-from cockpit.services.actions import Actions, Person, approvals_of
+from cockpit.services.actions import Actions, Person
 from cockpit.services.connections import Connected, Connections
+from cockpit.services.decisions import approvals_of
 from cockpit.services.execution import Execution, Pace
 from cockpit.services.notices import Notices
 from cockpit.services.store import Store, changes_key
 from cockpit.storage.database import open_database
 from cockpit.storage.journal import Journal
+from cockpit.storage.owner import process_owner
 from tests.fakes.running import FakeMain, InlineRunner
 
 D1, D2, D3 = "1" * 64, "2" * 64, "3" * 64
@@ -87,7 +92,7 @@ class Rig:
         self.connections = Connections()
         ports = ("DeploymentApi", "CiSystem")
         self.connections.replace((Connected("dep", "dep", "x", ports, ("gw",), self.systems),))
-        runner = InlineRunner(self.main)
+        self.runner = runner = InlineRunner(self.main)
         execution = Execution(self.store, runner, self.main, self.journal, self.connections, self.notices, clock, Pace())
         self.actions = Actions(self.store, runner, self.journal, self.connections, self.notices, execution, clock)
         self.actions.me = Person("Ada", "Ada@Example.org")
@@ -341,3 +346,94 @@ def test_reading_only_refuses_everything(rig: Rig) -> None:
     ):
         with pytest.raises(NotAllowed):
             act()
+
+
+def said_elsewhere(rig: Rig, approved: bool, who: str) -> None:
+    """The word of a person in a terminal, on the same journal."""
+    version = rig.version()
+    vote = Approval("gw", version.name, "prod", version.commit, version.digest, who, who, approved, "no good", rig.clock())
+    detail = {name: getattr(vote, name) for name in vote.__struct_fields__}
+    rig.journal.append("note", f"vote of {who}", "approve" if approved else "reject", who, "gw", "prod", detail)
+
+
+def test_a_rejection_recorded_elsewhere_a_moment_ago_stops_the_click(rig: Rig) -> None:
+    rig.actions.approve(rig.version(), "prod", "")
+    rig.main.settle()
+    plan = rig.plan("deploy", "1.8.0")
+    assert isinstance(plan, RolloutPlan)
+    said_elsewhere(rig, False, "carol@example.org")
+    with pytest.raises(NotAllowed, match="rejected by carol"):
+        rig.actions.fire(plan)
+    assert rig.systems.posts == []
+    assert [e.action for e in rig.journal.entries(kinds=("intent",))] == []
+
+
+def test_where_rejections_cannot_be_read_nothing_is_deployed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    said_elsewhere(rig, True, "carol@example.org")
+    rig.actions.decisions.read()
+    plan = rig.plan("deploy", "1.8.0")
+
+    def broken(after_seq: int) -> Any:
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(rig.journal, "decisions", broken)
+    with pytest.raises(NotAllowed, match="the disk is gone"):
+        rig.actions.fire(plan)
+    assert rig.systems.posts == []
+    rig.actions.fire(rig.plan("rollback"))
+    rig.main.settle()
+    assert [r.kind for r in rig.systems.posts] == ["rollback"], "the way back needs no approvals and is not held up by them"
+
+
+def begun_elsewhere(rig: Rig, key: str, owner: str) -> Journal:
+    journal = Journal(rig.database, owner, rig.clock)
+    action = Action(key, "deploy", "gw", "staging", "1.7.0", D2, "1.8.0", D3, "Bob <bob@example.org>", ActionState.INTENDED, rig.clock())
+    journal.append("intent", key, "deploy", "Bob <bob@example.org>", "gw", "staging", msgspec.to_builtins(action))
+    return journal
+
+
+DEAD = f"{platform.node()}:{2**22 + 1}:1"  # above the largest number that a process can have
+
+
+def test_what_a_process_left_that_died_meanwhile_is_taken_up(rig: Rig) -> None:
+    rig.actions.recover()
+    rig.main.settle()
+    begun_elsewhere(rig, "left", DEAD)
+    begun_elsewhere(rig, "alive", process_owner())
+    for _ in range(2):
+        rig.actions.recover()
+        rig.main.settle()
+    assert list(rig.store.state.actions) == ["left"]
+    assert [n.title for n in rig.notices.history] == ["Deploy of gw in staging to 1.8.0 was interrupted"]
+
+
+def test_what_ended_while_it_was_looked_at_is_not_taken_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = begun_elsewhere(rig, "ended", DEAD)
+    stale = rig.journal.unfinished()
+    journal.append("outcome", "ended", "deploy", "Bob", "gw", "staging", {"state": "done"})
+    monkeypatch.setattr(rig.journal, "unfinished", lambda: stale)
+    rig.actions.recover()
+    rig.main.settle()
+    assert rig.store.state.actions == {}
+
+
+def test_the_window_reads_checks_and_writes_the_journal_in_the_background(rig: Rig, tmp_path: Path) -> None:
+    rig.actions.approve(rig.version(), "prod", "fine")
+    rig.main.settle()
+    answers: list[Any] = []
+    rig.actions.load_activity("fine", ("note",), 10, answers.append)
+    rig.actions.load_activity("nothing like it", (), 10, answers.append)
+    rig.actions.check_journal(answers.append)
+    assert answers == [], "answers come through the main thread"
+    rig.main.settle()
+    found, none, checked = (a.get() for a in answers)
+    assert ([e.action for e in found], none, checked.ok) == (["approve"], (), True)
+    assert rig.actions.entries_of(found[0].key) == found
+    for name in ("j.csv", "j.JSON"):
+        rig.actions.save_activity(found, str(tmp_path / name), answers.append)
+    rig.actions.save_activity(found, str(tmp_path / "no" / "place.csv"), answers.append)
+    rig.main.settle()
+    assert isinstance(answers[-1].error, OSError)
+    assert (tmp_path / "j.JSON").read_text(encoding="utf-8").strip().startswith(("[", "{"))
+    assert "approve" in (tmp_path / "j.csv").read_text(encoding="utf-8")
+    assert set(rig.runner.lanes) >= {"activity", "verify"}

@@ -58,3 +58,36 @@ def test_subscribers_hear_until_they_leave_and_history_is_bounded(fake_clock: An
     leave()
     notices.tell(Severity.INFO, "unheard", "")
     assert len(heard) == LIMIT + 10
+
+
+def test_what_is_dropped_leaves_no_key_behind(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    for n in range(LIMIT * 3):
+        notices.tell(Severity.WARNING, "w", "", key=f"key {n}")
+    assert len(notices.history) == LIMIT
+    assert len(notices._by_key) == LIMIT
+    assert not notices.told("key 0")
+    assert notices.told(f"key {LIMIT * 3 - 1}")
+
+
+def test_an_error_that_stands_outlives_news_and_what_is_over(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    notices.tell(Severity.ERROR, "past", "", key="past")
+    notices.over("past")
+    notices.tell(Severity.ERROR, "the disk is full", "", key="disk")
+    for n in range(LIMIT * 2):
+        notices.tell(Severity.INFO, f"note {n}", "")
+    titles = [n.title for n in notices.history]
+    assert "the disk is full" in titles
+    assert "past" not in titles
+    notices.over("disk", "there is space again")
+    assert "there is space again" in [n.title for n in notices.history]
+
+
+def test_among_errors_alone_the_oldest_goes_and_news_is_still_heard(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    for n in range(LIMIT + 1):
+        notices.tell(Severity.ERROR, f"error {n}", "", key=f"{n}")
+    news = notices.tell(Severity.OK, "approved", "")
+    assert news in notices.history
+    assert {"error 0", "error 1"}.isdisjoint(n.title for n in notices.history)

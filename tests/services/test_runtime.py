@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
 
-from cockpit.services.runtime import LoopMainThread, Outcome, Runner
+from cockpit.services.runtime import WORKERS, LoopMainThread, Outcome, Runner
 
 
 def test_a_lane_keeps_its_order_and_lanes_run_side_by_side() -> None:
@@ -59,6 +60,68 @@ def test_nothing_is_delivered_after_close() -> None:
     runner.close()
     runner.submit("a", lambda: None, late.append)
     assert not main.run_until(lambda: bool(late), 0.05)
+
+
+@pytest.mark.parametrize("lane", ["deploy:production:key", "abort:production", "journal"])
+def test_writes_do_not_wait_behind_reads_that_hang(lane: str) -> None:
+    main = LoopMainThread()
+    runner = Runner(main)
+    gate, under_way, seen = threading.Event(), threading.Barrier(WORKERS + 1), list[str]()
+
+    def hang() -> None:
+        under_way.wait(5)
+        assert gate.wait(10)
+
+    for n in range(WORKERS):
+        runner.submit(f"source:{n}", hang, lambda o: seen.append("read"))
+    under_way.wait(5)
+    try:
+        runner.submit("source:more", lambda: None, lambda o: seen.append("read"))
+        runner.submit(lane, lambda: "first", lambda o: seen.append(o.get()))
+        runner.submit(lane, lambda: "second", lambda o: seen.append(o.get()))
+        assert main.run_until(lambda: len(seen) == 2, 2)
+        assert seen == ["first", "second"]
+    finally:
+        gate.set()
+        runner.close()
+
+
+def test_closing_does_not_wait_for_reads_that_hang() -> None:
+    main = LoopMainThread()
+    runner = Runner(main, close_s=0.05)
+    started, gate, ended, late = threading.Event(), threading.Event(), threading.Event(), list[Any]()
+
+    def hang() -> None:
+        started.set()
+        gate.wait(10)
+        ended.set()
+
+    runner.submit("source:a", hang, late.append)
+    assert started.wait(5)
+    before = time.monotonic()
+    runner.close()
+    assert time.monotonic() - before < 2
+    assert not ended.is_set()
+    gate.set()
+    assert ended.wait(5)
+    assert not main.run_until(lambda: bool(late), 0.05)
+
+
+def test_closing_waits_for_a_write_to_its_end() -> None:
+    runner = Runner(LoopMainThread(), close_s=0.01)
+    started, gate, written, dropped = threading.Event(), threading.Event(), list[str](), list[str]()
+
+    def write() -> None:
+        started.set()
+        assert gate.wait(5)
+        written.append("outcome")
+
+    runner.submit("journal", write, lambda o: None)
+    runner.submit("journal", lambda: dropped.append("waits"), lambda o: None)
+    assert started.wait(5)
+    threading.Timer(0.2, gate.set).start()
+    runner.close()
+    assert (written, dropped) == (["outcome"], [])
 
 
 def test_two_hundred_jobs_arrive() -> None:

@@ -376,3 +376,46 @@ def test_the_owner_is_this_process_and_lives() -> None:
     assert not owner_alive("")
     assert not owner_alive(f"{host}:-1:0")
     assert owner_alive(f"elsewhere:{pid}:{started}")
+
+
+def test_decisions_are_the_votes_after_a_number_oldest_first(journal: Journal) -> None:
+    for number, (kind, action) in enumerate([("note", "approve"), ("note", "deploy"), ("intent", "approve"), ("note", "reject")]):
+        journal.append(kind, f"k{number}", action, "you")
+    assert [e.action for e in journal.decisions(0)] == ["approve", "reject"]
+    assert [e.seq for e in journal.decisions(1)] == [4]
+    assert journal.decisions(4) == ()
+
+
+def test_decisions_and_an_action_are_found_by_an_index(journal: Journal, database: Database) -> None:
+    asked: list[str] = []
+    database_query = database.query
+
+    def query(sql: str, arguments: Any = ()) -> Any:
+        asked.extend(str(row[3]) for row in database_query(f"EXPLAIN QUERY PLAN {sql}", arguments))
+        return database_query(sql, arguments)
+
+    database.query = query  # type: ignore[method-assign]
+    journal.decisions(3)
+    journal.progress_of("k")
+    assert "journal_by_kind (kind=? AND seq>?)" in asked[0]
+    assert "journal_by_key (key=?)" in asked[1]
+
+
+@pytest.mark.parametrize("limit", [1, 5, 100])
+def test_a_search_in_slices_finds_the_same_and_lets_others_in_between(
+    journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    fill(journal, 40)
+    everything = journal.entries(100)
+    monkeypatch.setattr("cockpit.storage.journal._SLICE", 7)
+    assert [e.seq for e in everything if '"step":3' in json.dumps(e.detail, separators=(",", ":"))][:limit] == [
+        e.seq for e in journal.entries(limit, text='"step":3')
+    ]
+    assert [e.seq for e in journal.entries(limit, before_seq=20, text="outcome")] == [
+        e.seq for e in everything if e.kind == "outcome" and e.seq < 20
+    ][:limit]
+    rows: list[int] = []
+    database_query = database.query
+    monkeypatch.setattr(database, "query", lambda sql, a=(): rows.append(1) or database_query(sql, a))
+    assert journal.entries(limit, text="nowhere to be found") == ()
+    assert len(rows) == 2 * 6 + 1

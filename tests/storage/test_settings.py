@@ -81,6 +81,9 @@ def test_three_mistakes_are_told_at_once_and_the_rest_is_kept(tmp_path: Path) ->
     ("text", "problem"),
     [
         ("[windwo]\n", 'windwo: unknown table (did you mean "window"?)'),
+        ("[services.a]\nrepository='x'\n[service.odd]\nrepository='x'\n", 'service: unknown table (did you mean "services"?)'),
+        ("[environments.p]\n[enviroments.x]\n", 'enviroments: unknown table (did you mean "environments"?)'),
+        ("[connections.a]\nkind='x'\n[connection.b]\nkind='x'\n", 'connection: unknown table (did you mean "connections"?)'),
         ("x = 1\n", "x: unknown key"),
         ("me = 3\n", "me: expected a table, got a whole number 3"),
         ("[me]\nname = 3\n", "me.name: expected text, got a whole number 3"),

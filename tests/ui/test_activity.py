@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog
 
 from cockpit.domain.errors import StorageError
-from tests.fakes.cockpit import FakeCockpit, Verification
+from cockpit.services.runtime import Outcome
+from tests.fakes.cockpit import FakeCockpit, Verification, outcome_of
 from ui.views.activity import ActivityView
 from ui.views.notices import NoticesView
 
@@ -95,3 +98,104 @@ def test_notices_lead_to_their_place(qtbot: Any, cockpit: FakeCockpit) -> None:
     assert heard.args == ["latency"]
     with qtbot.waitSignal(notices.closed):
         QTest.mouseClick(notices.close_button, LEFT)
+
+
+class Held:
+    """The journal as the runner reads it: answers come when the test says so."""
+
+    def __init__(self, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.waiting: list[Callable[[], None]] = []
+        self.actions = cockpit.actions
+        monkeypatch.setattr(cockpit.actions, "load_activity", self.load)
+
+    def load(self, text: str, kinds: tuple[str, ...], limit: int, done: Callable[[Outcome[Any]], None]) -> None:
+        self.asked.append((text, kinds))
+        self.waiting.append(lambda: done(outcome_of(lambda: self.actions.activity(text, kinds, limit))))
+
+    def answer(self) -> None:
+        self.waiting.pop(0)()
+
+
+def test_a_long_search_holds_nothing_up_and_says_that_it_reads(
+    view: ActivityView, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(cockpit, monkeypatch)
+    view.kind.setCurrentIndex(2)
+    assert view.count.whole == "reading…"
+    assert view.table.rows_model.rowCount() == 6, "what was shown stays until the answer is there"
+    held.answer()
+    assert {e.kind for e in view.table.rows_model.rows} == {"outcome"}
+    assert view.count.whole == "2 entries"
+
+
+def test_an_answer_to_an_older_filter_is_dropped_and_the_newest_is_asked_alone(
+    view: ActivityView, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(cockpit, monkeypatch)
+    view.kind.setCurrentIndex(1)
+    view.kind.setCurrentIndex(2)
+    view.kind.setCurrentIndex(3)
+    assert held.asked == [("", ("intent",))], "one at a time"
+    held.answer()
+    assert view.table.rows_model.rowCount() == 6, "the answer for intents is late"
+    assert held.asked[1:] == [("", ("note",))]
+    held.answer()
+    assert {e.kind for e in view.table.rows_model.rows} == {"note"}
+    assert held.waiting == []
+
+
+def test_what_happens_while_it_reads_is_read_too(view: ActivityView, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(cockpit, monkeypatch)
+    view.refresh()
+    assert view.count.whole == "6 entries", "asking the same again is nothing to tell"
+    held.answer()
+    view.refresh()
+    cockpit.actions.entries.append(replace(cockpit.actions.entries[-1], seq=6))
+    view.refresh()
+    held.answer()
+    held.answer()
+    assert view.table.rows_model.rowCount() == 7
+    assert held.waiting == []
+
+
+def test_letters_typed_while_it_reads_wait_for_the_pause(
+    view: ActivityView, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    held = Held(cockpit, monkeypatch)
+    view.refresh()
+    QTest.keyClicks(view.filter, "roll")
+    held.answer()
+    assert held.asked == [("", ())]
+    qtbot.waitUntil(lambda: len(held.asked) == 2)
+    assert held.asked[1] == ("roll", ())
+    held.answer()
+    assert view.table.rows_model.rowCount() == 2
+
+
+def test_after_a_failure_the_same_question_can_be_answered(
+    view: ActivityView, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise StorageError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cockpit.actions, "activity", broken)
+        view.refresh()
+        assert view.count.whole == "not read"
+    view.refresh()
+    assert view.count.whole == "6 entries"
+
+
+def test_a_check_under_way_says_so_and_is_not_begun_twice(
+    view: ActivityView, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Callable[[Outcome[Any]], None]] = []
+    monkeypatch.setattr(cockpit.actions, "check_journal", waiting.append)
+    QTest.mouseClick(view.verify_button, LEFT)
+    QTest.mouseClick(view.verify_button, LEFT)
+    assert "being checked" in view.say.as_text
+    [done] = waiting
+    done(Outcome(error=StorageError("the disk is gone")))
+    assert "the disk is gone" in view.say.as_text
+    assert view.verify_button.isEnabled()

@@ -11,6 +11,7 @@ from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from cockpit.domain.errors import StorageError
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.release import Deployment, DeployState, NodeStep
 from cockpit.domain.rollout import Action, ActionState, Line, LineState, Refusal
@@ -323,6 +324,39 @@ def test_the_proof_names_the_journal_number(card: RollbackCard, cockpit: FakeCoc
     cockpit.actions.entries.append(replace(cockpit.actions.entries[-1], seq=1234, key=action.key))
     put_action(cockpit, action, card, state=ActionState.DONE, ended_at_us=action.intended_at_us)
     assert "journal no. 1,234" in card.as_text()
+
+
+def test_the_journal_number_follows_until_the_outcome_is_written_and_is_never_searched_for(
+    card: RollbackCard, cockpit: FakeCockpit, clock: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    of = cockpit.actions.entries_of
+    monkeypatch.setattr(cockpit.actions, "entries_of", lambda key: asked.append(key) or of(key))
+    monkeypatch.setattr(cockpit.actions, "activity", lambda *args, **kwargs: pytest.fail("a search through the whole journal"))
+    action = start(card, cockpit, clock)
+    intent = replace(cockpit.actions.entries[-1], seq=1234, key=action.key, kind="intent")
+    cockpit.actions.entries.append(intent)
+    put_action(cockpit, action, card, state=ActionState.DONE, ended_at_us=action.intended_at_us)
+    assert "journal no. 1,234" in card.as_text()
+    cockpit.actions.entries.append(replace(intent, seq=1240, kind="outcome"))
+    card.tick()
+    assert "journal no. 1,240" in card.as_text()
+    count = len(asked)
+    card.tick()
+    assert len(asked) == count, "what is written does not change"
+
+
+def test_a_journal_that_cannot_be_read_leaves_the_number_out(
+    card: RollbackCard, cockpit: FakeCockpit, clock: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(key: str) -> Any:
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(cockpit.actions, "entries_of", broken)
+    action = start(card, cockpit, clock)
+    put_action(cockpit, action, card, state=ActionState.DONE, ended_at_us=action.intended_at_us)
+    assert "Done and verified" in card.as_text()
+    assert "journal no." not in card.as_text()
 
 
 def test_an_unknown_outcome_is_never_called_failed(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds) -> None:

@@ -38,7 +38,7 @@ class VersionRow(Struct, frozen=True):
 
     version: Version
     place: str
-    checks: str = "pending"
+    checks: str = "unknown"
     commits_in: int | None = None
     commits_out: int | None = None
     approvals_given: int = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QWidget
 
 from cockpit.domain.errors import CockpitError, StorageError
+from cockpit.services.runtime import Outcome
 from ui.models.columns import activity_columns
 from ui.models.journal import entry_text
 from ui.models.text import count_text, plural, short_id
@@ -18,6 +19,8 @@ from ui.widgets.texts import Row, Text
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
+
+_Question = tuple[str, tuple[str, ...]]  # text, kinds
 
 LIMIT = 1000
 SEARCH_MS = 250  # a journal of years takes seconds to search: not at every letter
@@ -38,6 +41,9 @@ class ActivityView(View):
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(cockpit, parent)
+        self._asked: _Question | None = None  # what is being read
+        self._shown: _Question | None = None
+        self._again = False
         self.setAccessibleName("Activity")
         self._build()
         self._later = QTimer(self)
@@ -90,14 +96,37 @@ class ActivityView(View):
     def _typed(self, text: str) -> None:
         self._later.start()
 
+    def _question(self) -> _Question:
+        return self.filter.text().strip(), tuple(self.kind.currentData() or ())
+
     def refresh(self) -> None:
-        """Ask the journal."""
+        """Ask the journal, in the background: one question at a time, the newest next."""
         self._later.stop()
-        try:
-            entries = self.cockpit.actions.activity(self.filter.text().strip(), self.kind.currentData() or (), LIMIT)
-        except CockpitError as error:
-            self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
+        self._again = self._asked is not None
+        if self._again:
             return
+        self._asked = question = self._question()
+        if question != self._shown:
+            self.count.set_text("reading…")
+        self.cockpit.actions.load_activity(*question, LIMIT, partial(self._answered, question))
+
+    def _answered(self, question: _Question, outcome: Outcome[tuple[Any, ...]]) -> None:
+        self._asked = None
+        if question == self._question():
+            self._show(question, outcome)
+        elif not self._later.isActive():
+            self._again = True
+        if self._again:
+            self.refresh()
+
+    def _show(self, question: _Question, outcome: Outcome[tuple[Any, ...]]) -> None:
+        if outcome.error is not None or outcome.value is None:
+            self._shown = None
+            self.count.set_text("not read")
+            self._failed(outcome.error)
+            return
+        entries = outcome.value
+        self._shown = question
         self.table.set_rows(list(entries))
         if entries and self.table.selected() is None:
             self.table.select(entries[0].seq)
@@ -105,6 +134,14 @@ class ActivityView(View):
         self.count.set_text(
             f"{plural(len(entries), 'entry', 'entries')}" + (f", the newest {count_text(LIMIT)} only" if len(entries) == LIMIT else "")
         )
+
+    def _failed(self, error: Exception | None) -> None:
+        if isinstance(error, CockpitError):
+            self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
+        elif isinstance(error, OSError):
+            self._tell("failed", f"{StorageError.title}: {error.strerror or error}. Choose another place.")
+        else:
+            self._tell("failed", f"A defect in Release Cockpit: {type(error).__name__}: {error}")
 
     def _selected(self, entry: Any) -> None:
         words = entry_text(entry) if entry is not None else ""
@@ -115,12 +152,16 @@ class ActivityView(View):
         self.say.set_row(state, words)
 
     def _verify(self) -> None:
-        try:
-            found = self.cockpit.actions.verify_journal()
-        except CockpitError as error:
-            self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
-            return
-        if found.ok:
+        self.verify_button.setEnabled(False)
+        self._tell("running", "The journal is being checked…")
+        self.cockpit.actions.check_journal(self._verified)
+
+    def _verified(self, outcome: Outcome[Any]) -> None:
+        self.verify_button.setEnabled(True)
+        found = outcome.value
+        if outcome.error is not None or found is None:
+            self._failed(outcome.error)
+        elif found.ok:
             self._tell("ok", f"The journal is whole: {plural(found.count, 'entry', 'entries')}, head {short_id(found.head) or 'none'}.")
         else:
             self._tell("failed", f"The journal was changed: {'; '.join(found.problems)}")
@@ -143,14 +184,12 @@ class ActivityView(View):
 
     def export(self, path: str) -> None:
         """Write what is shown to `path`; its ending says the form: .json, anything else is CSV."""
-        entries = self.table.rows_model.rows
-        form = "json" if path.lower().endswith(".json") else "csv"
-        try:
-            text = self.cockpit.actions.export_activity(entries, form)
-            Path(path).write_text(text, encoding="utf-8", newline="")
-        except OSError as error:
-            self._tell("failed", f"{StorageError.title}: {error.strerror or error}. Choose another place.")
-        except CockpitError as error:
-            self._tell("failed", f"{error.title}: {error.message} {error.hint}".strip())
+        entries = tuple(self.table.rows_model.rows)
+        words = f"{plural(len(entries), 'entry', 'entries')} written to {path}"
+        self.cockpit.actions.save_activity(entries, path, partial(self._exported, words))
+
+    def _exported(self, words: str, outcome: Outcome[int]) -> None:
+        if outcome.error is not None:
+            self._failed(outcome.error)
         else:
-            self._tell("ok", f"{plural(len(entries), 'entry', 'entries')} written to {path}")
+            self._tell("ok", words)

@@ -139,7 +139,7 @@ class VersionsView(View):
         return VersionRow(
             version=version,
             place=place,
-            checks=str(status.checks(state, version, self.cockpit.rules).state),
+            checks=status.checks_word(state, version, self.cockpit.rules),
             commits_in=changes.total_in if changes else None,
             commits_out=changes.total_out if changes else None,
             approvals_given=decision.given,

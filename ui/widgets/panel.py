@@ -15,11 +15,10 @@ from ui.widgets.shapes import fill, paint_state
 
 
 class ProgressLine(QWidget):
-    """Two pixels at the top of a panel: moves while something loads, or stands at a share of 0..1. Takes its room always."""
+    """Two pixels at the top of a panel: moves while something loads. Takes its room always."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._share: float | None = None
         self._busy = False
         self._at = 0.0
         self.setFixedHeight(2)
@@ -37,11 +36,6 @@ class ProgressLine(QWidget):
         if busy != self._busy:
             self._busy = busy
             self._run()
-
-    def set_share(self, share: float | None) -> None:
-        """Stand at a share; None clears it."""
-        self._share = share
-        self.update()
 
     def _run(self) -> None:
         if self._busy and self.isVisible():
@@ -70,14 +64,11 @@ class ProgressLine(QWidget):
     @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """The line."""
-        if not self._busy and self._share is None:
+        if not self._busy:
             return
         with QPainter(self) as painter:
             width = self.width()
-            if self._busy:
-                fill(painter, QRectF((self._at - 0.3) * width, 0, 0.3 * width, 2), theme_of(self).accent)
-            elif self._share is not None:
-                fill(painter, QRectF(0, 0, max(0.0, min(1.0, self._share)) * width, 2), theme_of(self).accent)
+            fill(painter, QRectF((self._at - 0.3) * width, 0, 0.3 * width, 2), theme_of(self).accent)
 
 
 class StateLabel(QWidget):

@@ -31,7 +31,7 @@ class CardActions(Protocol):
 
     def abort(self, key: str) -> None: ...
 
-    def activity(self, text: str = "", kinds: tuple[str, ...] = (), limit: int = 1000) -> tuple[Any, ...]: ...
+    def entries_of(self, key: str) -> tuple[Any, ...]: ...
 
 
 class CardCockpit(Protocol):
@@ -63,7 +63,7 @@ class RollbackCard(QWidget):
         self._cockpit: CardCockpit = cockpit
         self.machine = Arming(clock_s)
         self._service, self._environment, self._kind, self._version = "", "", "rollback", ""
-        self._journal: dict[tuple[str, str], int] = {}
+        self._journal: dict[str, int] = {}
         self._said_refused = ""
         self._build()
         self._timer = QTimer(self)
@@ -249,11 +249,17 @@ class RollbackCard(QWidget):
         )
 
     def _journal_number(self, action: Action) -> int:
-        key = (action.key, str(action.state))
-        if key not in self._journal:
-            found = self._cockpit.actions.activity(text=action.key, limit=20)
-            self._journal[key] = max((e.seq for e in found if e.key == action.key), default=0)
-        return self._journal[key]
+        if action.key in self._journal:
+            return self._journal[action.key]
+        try:
+            found = self._cockpit.actions.entries_of(action.key)
+        except CockpitError:
+            return 0
+        number = max((e.seq for e in found), default=0)
+        if any(e.kind == "outcome" for e in found):
+            # until then it is still being written
+            self._journal[action.key] = number
+        return number
 
     # ---- what a person does
 
