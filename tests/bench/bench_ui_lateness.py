@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SOURCES = 50
-TURNS = 3
+TURNS = 5
 WARM_S = 5.0
-SECONDS = 10.0  # of each turn
+SECONDS = 8.0  # of each turn
 P99_MS = 5.0
 MAX_MS = 30.0
 LIMIT_S = 120.0
@@ -119,26 +119,40 @@ def _server() -> Iterator[int]:
 
 
 def run(turns: int = TURNS, seconds: float = SECONDS) -> list[dict[str, object]]:
-    """p99 and worst lateness over all turns, in milliseconds; each ratio the median of pairs taken in turn."""
+    """p99 and worst lateness of a turn, in milliseconds, each the median over the turns, as is each ratio of the pairs.
+
+    Medians, because a shared machine is sometimes away for tens of milliseconds: the idle timer, which is measured too, shows it.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-lateness-") as scratch, _server() as port:
         bench = _Bench(Path(scratch), port, seconds)
-        idle = bench.idle()
-        pairs = []
+        for program in (bench.ours, bench.naive):
+            program()  # the first start of each compiles its libraries, which no later start does
+        pairs, idles = [], []
         for turn in range(turns):
+            idles.append(bench.idle())
             order = (bench.ours, bench.naive) if turn % 2 else (bench.naive, bench.ours)
             taken = {program: program() for program in order}
             pairs.append((taken[bench.ours], taken[bench.naive]))
-    ours = Lateness([ms for o, _ in pairs for ms in o.late_ms], 0)
-    naive = Lateness([ms for _, n in pairs for ms in n.late_ms], 0)
     what = f"with {SOURCES} sources of 200 kB each second, against requests + json in 16 threads"
     p99 = statistics.median(o.p99_ms / max(0.01, n.p99_ms) for o, n in pairs)
     worst = statistics.median(o.max_ms / max(0.01, n.max_ms) for o, n in pairs)
     return [
-        _entry(f"UI timer late, p99 {what} (limit: {P99_MS:g} ms)", ours.p99_ms, naive.p99_ms, idle.p99_ms, p99, P99_MS),
-        _entry(f"UI timer late, worst {what} (limit: {MAX_MS:g} ms)", ours.max_ms, naive.max_ms, idle.max_ms, worst, MAX_MS),
+        _entry(f"UI timer late, p99 {what} (limit: {P99_MS:g} ms)", [(o.p99_ms, n.p99_ms) for o, n in pairs], _p99s(idles), p99, P99_MS),
+        _entry(
+            f"UI timer late, worst {what} (limit: {MAX_MS:g} ms)", [(o.max_ms, n.max_ms) for o, n in pairs], _worst(idles), worst, MAX_MS
+        ),
     ]
 
 
-def _entry(name: str, ours: float, rival: float, idle: float, ratio: float, limit_ms: float) -> dict[str, object]:
+def _p99s(runs: list[Lateness]) -> float:
+    return statistics.median(r.p99_ms for r in runs)
+
+
+def _worst(runs: list[Lateness]) -> float:
+    return statistics.median(r.max_ms for r in runs)
+
+
+def _entry(name: str, pairs: list[tuple[float, float]], idle: float, ratio: float, limit_ms: float) -> dict[str, object]:
+    ours, rival = (statistics.median(column) for column in zip(*pairs, strict=True))
     values = {"name": name, "ours": round(ours, 2), "rival": round(rival, 2), "unit": "ms", "ratio": round(ratio, 3)}
     return {**values, "target": limit_ms, "holds": ours <= limit_ms, "idle": round(idle, 2)}

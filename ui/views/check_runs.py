@@ -97,5 +97,6 @@ def duration_bars(runs: tuple[CheckRun, ...], suite: str, current: str) -> list[
             seconds = (run.finished_at_us - run.started_at_us) / 1e6 if run.finished_at_us and run.started_at_us else None
             state = run.state
         if seconds is not None:
-            newest[run.version] = Bar(run.version, seconds, str(state), run.id == current)
+            # milliseconds: what nobody can see must not be painted again
+            newest[run.version] = Bar(run.version, round(seconds, 3), str(state), run.id == current)
     return list(reversed(tuple(newest.values())[:BARS]))
