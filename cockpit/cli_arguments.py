@@ -16,7 +16,7 @@ ERROR_SHAPE = '{"error": {"title", "message", "hint", "reasons": [text]}}'
 STATUS = "Exit status: 0 done, 1 failed, 2 refused or bad usage, 3 outcome unknown (not settled in time; it goes on)."
 FIRST = """examples:
   release-cockpit                                   the window
-  release-cockpit open ~/work/gateway --live 1.6.0  what is pending in any git repository
+  release-cockpit open ~/src/gateway --live 1.6.0  what is pending in any git repository
   release-cockpit status                            what runs where
   release-cockpit pending order-gateway             what waits, with its commits, tests and approvals
   release-cockpit rollback order-gateway production go back to the last version that was good
@@ -154,7 +154,7 @@ COMMANDS = (
     Command(
         "open",
         "versions of any git repository, and what is pending",
-        "open ~/work/gateway\n  release-cockpit open . --live v1.6.0\n  release-cockpit open . --service gateway --live 1.6.0 --save\n"
+        "open ~/src/gateway\n  release-cockpit open . --live v1.6.0\n  release-cockpit open . --service gateway --live 1.6.0 --save\n"
         "  release-cockpit open . --live 1.6.0 --window",
         f"{{repository, services: [{{name, tag_pattern, path}}], service, versions_total, versions: [{{{_VERSION_SHAPE}}}],\n"
         f"  pending: null | {{live, pending_total, versions: [{{{_VERSION_SHAPE}, {_CHANGES_SHAPE}}}]}}}}",
