@@ -232,11 +232,11 @@ def test_a_killed_process_is_started_again_and_nothing_is_lost(reader: Reader, c
     assert again.id == "r1"
 
 
-def test_killed_while_a_question_waits_is_unreachable_not_a_hang(reader: Reader, ci: Ci, eventually: Callable[..., Any]) -> None:
-    remote = add(reader, ci)
+def waiting(reader: Reader, ci: Ci, eventually: Callable[..., Any]) -> tuple[Any, threading.Thread, list[BaseException]]:
+    """A question under way to a system that does not answer: the connector, the thread that waits, and what it was told."""
+    remote, errors = add(reader, ci), list[BaseException]()
     remote.runs("gw")
     ci.gate.clear()
-    errors: list[BaseException] = []
 
     def ask() -> None:
         try:
@@ -247,6 +247,11 @@ def test_killed_while_a_question_waits_is_unreachable_not_a_hang(reader: Reader,
     asking = threading.Thread(target=ask)
     asking.start()
     eventually(lambda: len(ci.seen) >= 2)
+    return remote, asking, errors
+
+
+def test_killed_while_a_question_waits_is_unreachable_not_a_hang(reader: Reader, ci: Ci, eventually: Callable[..., Any]) -> None:
+    _, asking, errors = waiting(reader, ci, eventually)
     process = process_of(reader)
     process.kill()
     asking.join(10)
@@ -254,20 +259,7 @@ def test_killed_while_a_question_waits_is_unreachable_not_a_hang(reader: Reader,
 
 
 def test_closing_waits_for_nobody_who_hangs(reader: Reader, ci: Ci, eventually: Callable[..., Any]) -> None:
-    remote = add(reader, ci)
-    remote.runs("gw")
-    ci.gate.clear()
-    errors: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            remote.runs("gw")
-        except Unreachable as error:
-            errors.append(error)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    eventually(lambda: len(ci.seen) >= 2)
+    remote, asking, errors = waiting(reader, ci, eventually)
     reader.close()
     asking.join(10)
     assert len(errors) == 1
