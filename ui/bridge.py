@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, QSize, QTimer, QTimerEvent, Signal, Slot
 
 from cockpit.services.store import Change, Store
 
+_AGES = frozenset(["ages"])
 PERIOD_S = 0.1  # at most ten signals a second
 
 P = ParamSpec("P")
@@ -135,7 +136,10 @@ def _attempt(fn: Callable[[], None]) -> None:
 
 
 class StoreSignals(QObject):
-    """`changed(Change)`: the store's changes merged, ten a second at most: the first at once, the rest of a burst in one more."""
+    """`changed(Change)`: the store's changes merged, ten a second at most: the first at once, the rest of a burst in one more.
+
+    That an answer was the same as before changes an age alone, which the window paints each second by itself.
+    """
 
     changed = Signal(object)
 
@@ -158,6 +162,8 @@ class StoreSignals(QObject):
             self._unsubscribe = None
 
     def _hear(self, change: Change) -> None:
+        if change.kinds == _AGES:
+            return
         self._kinds |= change.kinds
         self._ids |= change.ids
         if self._timer.isActive():

@@ -1,7 +1,8 @@
 """How late the UI thread is while 50 sources are polled each second with JSON bodies of 200 kB, against the naive way.
 
-The targets are the absolute limits (5 ms at p99, 30 ms at most), not ratios. Read it together with `idle`, the same timer with nothing
-beside it: on a machine that is busy with other things, that alone may break them.
+The targets are the absolute limits (5 ms at p99, 30 ms at most), not ratios. On a machine that is busy with other things the same timer
+with nothing beside it (`idle`) breaks them alone, so a turn counts only where that timer was quiet both before and after it; `noisy` says
+how many turns did not count. Where too few were quiet, all of them count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 
 SOURCES = 50
 TURNS = 5
+MOST_TURNS = 15
+QUIET_MS = 2.5  # half the limit, at p99 of the idle timer
 WARM_S = 5.0
 SECONDS = 8.0  # of each turn
 P99_MS = 5.0
@@ -127,21 +130,36 @@ def run(turns: int = TURNS, seconds: float = SECONDS) -> list[dict[str, object]]
         bench = _Bench(Path(scratch), port, seconds)
         for program in (bench.ours, bench.naive):
             program()  # the first start of each compiles its libraries, which no later start does
-        pairs, idles = [], []
-        for turn in range(turns):
-            idles.append(bench.idle())
-            order = (bench.ours, bench.naive) if turn % 2 else (bench.naive, bench.ours)
-            taken = {program: program() for program in order}
-            pairs.append((taken[bench.ours], taken[bench.naive]))
+        pairs, idles, noisy = _turns(bench, turns)
     what = f"with {SOURCES} sources of 200 kB each second, against requests + json in 16 threads"
     p99 = statistics.median(o.p99_ms / max(0.01, n.p99_ms) for o, n in pairs)
     worst = statistics.median(o.max_ms / max(0.01, n.max_ms) for o, n in pairs)
     return [
-        _entry(f"UI timer late, p99 {what} (limit: {P99_MS:g} ms)", [(o.p99_ms, n.p99_ms) for o, n in pairs], _p99s(idles), p99, P99_MS),
         _entry(
-            f"UI timer late, worst {what} (limit: {MAX_MS:g} ms)", [(o.max_ms, n.max_ms) for o, n in pairs], _worst(idles), worst, MAX_MS
+            f"UI timer late, p99 {what} (limit: {P99_MS:g} ms)", [(o.p99_ms, n.p99_ms) for o, n in pairs], _p99s(idles), p99, P99_MS, noisy
+        ),
+        _entry(
+            f"UI timer late, worst {what} (limit: {MAX_MS:g} ms)",
+            [(o.max_ms, n.max_ms) for o, n in pairs],
+            _worst(idles),
+            worst,
+            MAX_MS,
+            noisy,
         ),
     ]
+
+
+def _turns(bench: _Bench, turns: int) -> tuple[list[tuple[Lateness, Lateness]], list[Lateness], int]:
+    """Pairs of ours and naive, the idle runs beside them, and how many turns were left out because the machine was busy."""
+    quiet: list[tuple[Lateness, Lateness, Lateness]] = []
+    every: list[tuple[Lateness, Lateness, Lateness]] = []
+    while len(quiet) < turns and len(every) < MOST_TURNS:
+        before, ours, after = bench.idle(), bench.ours(), bench.idle()
+        every.append((ours, bench.naive(), after))
+        if max(before.p99_ms, after.p99_ms) <= QUIET_MS:
+            quiet.append(every[-1])
+    kept = quiet if len(quiet) >= min(turns, 3) else every
+    return [(ours, naive) for ours, naive, _ in kept], [alone for _, _, alone in kept], len(every) - len(quiet)
 
 
 def _p99s(runs: list[Lateness]) -> float:
@@ -152,7 +170,7 @@ def _worst(runs: list[Lateness]) -> float:
     return statistics.median(r.max_ms for r in runs)
 
 
-def _entry(name: str, pairs: list[tuple[float, float]], idle: float, ratio: float, limit_ms: float) -> dict[str, object]:
+def _entry(name: str, pairs: list[tuple[float, float]], idle: float, ratio: float, limit_ms: float, noisy: int) -> dict[str, object]:
     ours, rival = (statistics.median(column) for column in zip(*pairs, strict=True))
     values = {"name": name, "ours": round(ours, 2), "rival": round(rival, 2), "unit": "ms", "ratio": round(ratio, 3)}
-    return {**values, "target": limit_ms, "holds": ours <= limit_ms, "idle": round(idle, 2)}
+    return {**values, "target": limit_ms, "holds": ours <= limit_ms, "idle": round(idle, 2), "noisy": noisy}

@@ -105,10 +105,7 @@ class View(QWidget):
 
 
 def concerns(change: Change, kinds: frozenset[str], service: str) -> bool:
-    """Whether a change of these kinds may touch that service: with fifty services polled each second most touch another one.
-
-    Ages that came with an answer wait for the window's own tick, which has no ids.
-    """
+    """Whether a change of these kinds may touch that service: with fifty services polled each second most touch another one."""
     if not change.ids or not change.kinds & kinds <= _BY_SERVICE:
         return True
     return any(key == service or key.startswith((f"{service}@", f"{service}:")) for key in change.ids)
