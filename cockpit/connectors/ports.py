@@ -10,9 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from cockpit.domain.calendar import Freeze
 from cockpit.domain.checks import CheckRun
 from cockpit.domain.metrics import Reading
 from cockpit.domain.release import Artifact, Changes, Deployment, Fleet, Node, Service, Version
+from cockpit.domain.statements import Statement
 
 
 class Field(Struct, frozen=True):
@@ -36,7 +38,10 @@ class Probe(Struct, frozen=True):
 
 
 class DeployRequest(Struct, frozen=True):
-    """What to put where. `kind` is deploy or rollback; `digest` names the artifact; the key travels beside it."""
+    """What to put where. `kind` is deploy or rollback; `digest` names the artifact; the key travels beside it.
+
+    `nodes` names the only nodes to change; empty: all of them.
+    """
 
     service: str
     environment: str
@@ -45,6 +50,7 @@ class DeployRequest(Struct, frozen=True):
     kind: str
     requested_by: str
     reason: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -134,9 +140,104 @@ class MetricsApi(Protocol):
         """What this connection reaches."""
 
 
+@runtime_checkable
+class Holds(Protocol):
+    """What a DeploymentApi may offer besides: telling a system that deploys by itself to leave a version alone."""
+
+    def hold(self, service: str, environment: str, digest: str, held: bool, reason: str) -> Fleet:
+        """Forbid (or allow again) that this artifact is deployed there. Doing it twice changes nothing."""
+
+
+@runtime_checkable
+class Calendar(Protocol):
+    """Times in which nothing may be released."""
+
+    def freezes(self, start_us: int, end_us: int) -> tuple[Freeze, ...]:
+        """All that touch [start_us, end_us), by their start."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+@runtime_checkable
+class Traffic(Protocol):
+    """How requests are shared among the nodes of a service."""
+
+    def weights(self, service: str, environment: str) -> dict[str, int]:
+        """Percent by node."""
+
+    def set_weights(self, service: str, environment: str, weights: dict[str, int]) -> dict[str, int]:
+        """Set the percent of these nodes and answer what holds then. Setting the same twice changes nothing."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+@runtime_checkable
+class Venue(Protocol):
+    """The trading mode of a service, as the venue offers it: open, post-only, cancel-only, halted."""
+
+    def mode(self, service: str, environment: str) -> str:
+        """The mode now."""
+
+    def set_mode(self, service: str, environment: str, mode: str) -> str:
+        """Switch it and answer what holds then. Setting the same twice changes nothing."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+@runtime_checkable
+class SignedWords(Protocol):
+    """Statements that people signed, kept where a team shares them."""
+
+    def statements(self) -> tuple[Statement, ...]:
+        """All of them, verified: who and `signer` come from the signature, `why_not` names why one counts for nothing."""
+
+    def sign(self, statement: Statement) -> Statement:
+        """Sign it with the person's key and share it. Rejected where it is there already or the key cannot sign; nothing is shared then.
+
+        OutcomeUnknown where it was signed here and could not be shared: `sync` shares it later.
+        """
+
+    def sync(self) -> None:
+        """Fetch what others signed, and share what could not be shared before."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches, and as whom."""
+
+
+class LockHeld(Struct, frozen=True):
+    """Who holds an environment, since when and why; `token` names this very holding."""
+
+    environment: str
+    who: str
+    reason: str
+    at_us: int
+    token: str
+
+
+@runtime_checkable
+class Lock(Protocol):
+    """One action at a time in an environment, for everybody who shares the place where it is kept."""
+
+    def take(self, environment: str, who: str, reason: str, at_us: int) -> LockHeld:
+        """Take it. Rejected where somebody else holds it, and says who; Unreachable where the place cannot be reached."""
+
+    def release(self, held: LockHeld) -> None:
+        """Give it back; nothing happens where it was broken meanwhile."""
+
+    def holder(self, environment: str) -> LockHeld | None:
+        """Who holds it, None where nobody does."""
+
+    def break_(self, held: LockHeld) -> None:
+        """Take away exactly this holding, whoever's it is."""
+
+
 class ConnectorSpec(Struct, frozen=True):
     """A kind of connection: its name in the settings, the ports it serves, its fields, the rights it needs, and how to make one.
 
+    `exclusive`: the system itself lets only one deployment at a time into an environment.
     `create(options, secret)`: options are the validated fields (text), secret() answers the token or "" (asked when it is needed).
     """
 
@@ -146,3 +247,4 @@ class ConnectorSpec(Struct, frozen=True):
     fields: tuple[Field, ...]
     create: Callable[[dict[str, str], Callable[[], str]], Any]
     rights: tuple[str, ...] = ()
+    exclusive: bool = False

@@ -8,7 +8,11 @@ from cockpit.domain.release import Version
 
 
 class Approval(Struct, frozen=True, gc=False):
-    """One person's word on exactly one commit and digest, for one environment. `who` is an e-mail address in lower case."""
+    """One person's word on exactly one commit and digest, for one environment. `who` is an e-mail address in lower case.
+
+    `signer`: the fingerprint of the key that signed it, "" = unsigned. `why_not`: why the word itself is void (forged, key revoked).
+    `source`: where it is kept: journal, git or the forge.
+    """
 
     service: str
     version: str
@@ -20,6 +24,33 @@ class Approval(Struct, frozen=True, gc=False):
     approved: bool
     comment: str
     at_us: int
+    signer: str = ""
+    why_not: str = ""
+    source: str = "journal"
+
+
+class Quorum(Struct, frozen=True, gc=False):
+    """At least so many of a named group; `members` are e-mail addresses in lower case."""
+
+    group: str
+    members: frozenset[str]
+    at_least: int
+
+
+class ApprovalRule(Struct, frozen=True, gc=False):
+    """How many must approve, who may, and who never counts.
+
+    `groups`: only their `members` count (both empty: anybody). `apart`: of author, requester and deployer those whose own approval never
+    counts. `expires_s`: 0 = never. `signed`: only words signed with a key that the policy knows count.
+    """
+
+    required: int = 0
+    groups: tuple[str, ...] = ()
+    members: frozenset[str] = frozenset()
+    quorums: tuple[Quorum, ...] = ()
+    apart: frozenset[str] = frozenset({"author", "requester"})
+    expires_s: float = 0.0
+    signed: bool = False
 
 
 class Counted(Struct, frozen=True, gc=False):

@@ -11,13 +11,20 @@ from msgspec import Struct
 
 
 class Service(Struct, frozen=True, gc=False):
-    """A thing deployed on its own. `tag_pattern` maps tags to versions: one `{version}` placeholder, "" = recognise any scheme."""
+    """A thing deployed on its own. `tag_pattern` maps tags to versions: one `{version}` placeholder, "" = recognise any scheme.
+
+    `depends_on`: other services that must be there first, each "name" or "name>=version". `config_paths`, `contract_paths`: files whose
+    change is a change of configuration or of the interface to clients.
+    """
 
     name: str
     repository: str = ""
     tag_pattern: str = ""
     path: str = ""
     live_version: str = ""
+    depends_on: tuple[str, ...] = ()
+    config_paths: tuple[str, ...] = ()
+    contract_paths: tuple[str, ...] = ()
 
 
 class Environment(Struct, frozen=True, gc=False):
@@ -52,6 +59,7 @@ class Commit(Struct, frozen=True, gc=False):
     reviewers: tuple[str, ...] = ()
     co_authors: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    rollback: str = ""  # the value of its `Rollback:` trailer
 
 
 class Changes(Struct, frozen=True, gc=False):
@@ -85,7 +93,10 @@ class Changes(Struct, frozen=True, gc=False):
 
 
 class Node(Struct, frozen=True, gc=False):
-    """One running instance and what it says about itself."""
+    """One running instance and what it says about itself.
+
+    `config` is a hash of its configuration ("" = it does not say), `flags` are "name=value", sorted.
+    """
 
     name: str
     service: str
@@ -95,6 +106,8 @@ class Node(Struct, frozen=True, gc=False):
     digest: str = ""
     healthy: bool | None = None
     url: str = ""
+    config: str = ""
+    flags: tuple[str, ...] = ()
 
 
 class DeployState(StrEnum):
@@ -158,12 +171,17 @@ class Artifact(Struct, frozen=True, gc=False):
 
 
 class Fleet(Struct, frozen=True, gc=False):
-    """All nodes of one service in one environment, and the deployment under way there, if any."""
+    """All nodes of one service in one environment, and the deployment under way there, if any.
+
+    `automatic`: in words, what the system would deploy there by itself ("" = nothing); `held`: digests that it was told not to deploy.
+    """
 
     service: str
     environment: str
     nodes: tuple[Node, ...] = ()
     active: Deployment | None = None
+    automatic: str = ""
+    held: tuple[str, ...] = ()
 
     @property
     def digests(self) -> dict[str, int]:

@@ -22,12 +22,16 @@ class LineState(StrEnum):
 
 
 class Line(Struct, frozen=True, gc=False):
-    """One preflight line, the time its fact was seen (0: never), and where to look."""
+    """One preflight line, the time its fact was seen (0: never), and where to look.
+
+    `insist`: though blocked or unknown, a person may pass it by giving a reason, which is journaled.
+    """
 
     state: LineState
     text: str
     at_us: int = 0
     place: str = ""
+    insist: bool = False
 
 
 class RolloutPlan(Struct, frozen=True, gc=False):
@@ -43,6 +47,12 @@ class RolloutPlan(Struct, frozen=True, gc=False):
     changes: Changes | None
     expected_s: float | None
     preflight: tuple[Line, ...]
+    emergency: bool = False
+
+    @property
+    def insists(self) -> tuple[str, ...]:
+        """What firing it passes over, in words; not empty: it needs a reason."""
+        return tuple(line.text for line in self.preflight if line.insist and line.state in (LineState.BLOCKED, LineState.UNKNOWN))
 
     @property
     def facts(self) -> tuple[object, ...]:

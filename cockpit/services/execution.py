@@ -66,6 +66,7 @@ class Execution:
         self._clock_us = clock_us
         self._pace = pace
         self._closed = False
+        self.ended: list[Callable[[Action], None]] = []  # told of every action that ended, on the main thread
 
     def close(self) -> None:
         """Follow nothing any more; what is under way is taken up at the next start."""
@@ -265,6 +266,8 @@ class Execution:
         self._put(action)
         detail = {"state": str(state), "message": words, "ended_at_us": now, "nodes": [line.text for line in action.proof]}
         self._write(key, "outcome", detail)
+        for hear in self.ended:
+            hear(action)
         self._notices.over(f"unknown:{key}")
         loud = Severity.OK if state is ActionState.DONE else Severity.WARNING if state is ActionState.ABORTED else Severity.ERROR
         hint = error.hint if error is not None else HINTS.get(state, "")

@@ -10,15 +10,10 @@ from msgspec.structs import replace
 from cockpit.domain.approvals import Decision, decide
 from cockpit.domain.checks import CheckRun, Summary, latest_run, summarise
 from cockpit.domain.facts import Fact, place
+from cockpit.domain.policy import Rules as Rules
 from cockpit.domain.readiness import Readiness, Reason, readiness
 from cockpit.domain.release import Changes, Environment, Fleet, Service, Version, in_order, pending
 from cockpit.services.store import AppState, changes_key
-
-
-class Rules(Struct, frozen=True):
-    """What the settings ask for: suites that must pass (none named: all of a run)."""
-
-    required_checks: tuple[str, ...] = ()
 
 
 def service_of(state: AppState, name: str) -> Service | None:

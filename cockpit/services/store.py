@@ -9,11 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.domain.approvals import Approval
+from cockpit.domain.calendar import Freeze
 from cockpit.domain.checks import CheckRun
 from cockpit.domain.facts import Fact
 from cockpit.domain.metrics import Band, LatencyPoint
 from cockpit.domain.release import Artifact, Changes, Deployment, Environment, Fleet, Service, Version
 from cockpit.domain.rollout import Action
+from cockpit.domain.statements import Statement
+from cockpit.domain.strategy import Rollout
 
 
 class Problem(Struct, frozen=True):
@@ -61,7 +64,8 @@ class AppState(Struct, frozen=True):
     """All that is known, each value with its age. Dictionaries are never changed, only replaced.
 
     Keys: `place(service, environment)` for fleets, deployments, latency; the service's name for versions, artifacts, checks;
-    `changes_key(...)` for changes; run ids for runs; connection ids for sources; idempotency keys for actions.
+    `changes_key(...)` for changes; run ids for runs; connection ids for sources and freezes; keys for actions and rollouts;
+    environments for locks, whose value says in words who holds it ("" = nobody).
     """
 
     services: tuple[Service, ...] = ()
@@ -75,6 +79,10 @@ class AppState(Struct, frozen=True):
     runs: dict[str, Fact[CheckRun]] = {}
     latency: dict[str, Fact[LatencyStatus]] = {}
     approvals: tuple[Approval, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    freezes: dict[str, Fact[tuple[Freeze, ...]]] = {}
+    rollouts: dict[str, Rollout] = {}
+    locks: dict[str, Fact[str]] = {}
     sources: dict[str, SourceHealth] = {}
     actions: dict[str, Action] = {}
     starting: str = ""

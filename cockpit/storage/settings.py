@@ -20,6 +20,12 @@ class Me(Struct, frozen=True):
 
     name: Annotated[str, Meta(title="Your name", description="Shown beside what you approve and do.")] = ""
     email: Annotated[str, Meta(title="Your e-mail", description="Four eyes compare it with the authors of the commits.")] = ""
+    signing: Annotated[
+        Literal["", "ssh", "openpgp"], Meta(title="Signing", description="What kind of key signs your approvals; empty signs none.")
+    ] = ""
+    signing_key: Annotated[
+        str, Meta(title="Signing key", description="The file of an SSH key, or the id of an OpenPGP key, as git's user.signingKey.")
+    ] = ""
 
 
 class ServiceSettings(Struct, frozen=True):
@@ -38,6 +44,26 @@ class ServiceSettings(Struct, frozen=True):
     ] = ""
     path: Annotated[str, Meta(title="Path", description="Only commits that touch this folder count; empty counts all.")] = ""
     live: Annotated[str, Meta(title="Live version", description="The version in use, where no deployment system tells.")] = ""
+    depends_on: Annotated[
+        tuple[str, ...],
+        Meta(
+            title="Depends on", description='Services that go first, such as "risk-engine" or "risk-engine>=3.3.0"; back in reverse order.'
+        ),
+    ] = ()
+    config_paths: Annotated[
+        tuple[str, ...], Meta(title="Configuration", description="Files or folders whose change is a change of configuration.")
+    ] = ()
+    contract_paths: Annotated[
+        tuple[str, ...], Meta(title="API contract", description="Files or folders whose change is a change of the interface to clients.")
+    ] = ()
+    one_way: Annotated[
+        dict[str, str],
+        Meta(title="One-way versions", description="Versions that cannot be taken back, each with the reason, whatever their commits say."),
+    ] = {}
+    safe_until: Annotated[
+        dict[str, str],
+        Meta(title="Safe until", description="Versions that can be taken back until a date (2026-12-01) or while a version is the newest."),
+    ] = {}
 
 
 class EnvironmentSettings(Struct, frozen=True):
@@ -47,6 +73,27 @@ class EnvironmentSettings(Struct, frozen=True):
     approvals: Annotated[int, Meta(title="Approvals needed", description="How many people must approve a version.", ge=0, le=20)] = 0
     production: Annotated[bool, Meta(title="Production", description="Real customers are served here.")] = False
     after: Annotated[str, Meta(title="Comes after", description="The environment that must run a version first.")] = ""
+    groups: Annotated[
+        tuple[str, ...], Meta(title="Approving groups", description="Only members of these groups approve; empty means anybody.")
+    ] = ()
+    quorum: Annotated[
+        dict[str, int], Meta(title="Quorum", description="At least so many approvals from a group, by the group's name.")
+    ] = {}
+    apart: Annotated[
+        tuple[Literal["author", "requester", "deployer"], ...],
+        Meta(title="Kept apart", description="Whose own approval never counts: of the author, the requester, the deployer."),
+    ] = ("author", "requester")
+    expires_h: Annotated[
+        float, Meta(title="Approvals expire", description="Hours after which an approval counts no more; 0 is never.", ge=0, le=8760)
+    ] = 0.0
+    strategy: Annotated[str, Meta(title="Strategy", description="The plan of steps by which versions are deployed here.")] = ""
+    freezes: Annotated[
+        tuple[str, ...], Meta(title="Freezes", description="Venue rules that hold here; calendars name their environments themselves.")
+    ] = ()
+    lock: Annotated[
+        Literal["auto", "always", "never"],
+        Meta(title="Lock", description="The shared lock is taken where the deployment system has none (auto), always, or never."),
+    ] = "auto"
 
 
 class ConnectionSettings(Struct, frozen=True):
@@ -68,6 +115,79 @@ class CheckSettings(Struct, frozen=True):
         tuple[str, ...],
         Meta(title="Required suites", description="Suites that must pass before a version may ship; empty means all of a run."),
     ] = ()
+
+
+class ApprovalSettings(Struct, frozen=True):
+    """How words are signed and who may sign. Without allowed signers words stand unsigned in this machine's journal."""
+
+    allowed_signers: Annotated[
+        str, Meta(title="Allowed signers", description="git's allowed-signers file, relative to this file; empty: words are not signed.")
+    ] = ""
+    revoked_keys: Annotated[
+        str, Meta(title="Revoked keys", description="A file of SSH keys that count no more, relative to this file.")
+    ] = ""
+    openpgp: Annotated[
+        dict[str, str], Meta(title="OpenPGP keys", description="E-mail addresses with the fingerprint of the key that signs for them.")
+    ] = {}
+    remote: Annotated[
+        str, Meta(title="Remote", description="The git remote that signed words are pushed to and fetched from; empty: they stay here.")
+    ] = ""
+
+
+class OverrideSettings(Struct, frozen=True):
+    """Which groups may pass what. Nobody may where none is named."""
+
+    freeze: Annotated[tuple[str, ...], Meta(title="Pass a freeze", description="Groups that may, with a reason and an end.")] = ()
+    emergency: Annotated[
+        tuple[str, ...],
+        Meta(title="Act alone", description="Groups that may deploy without approvals in an emergency; reviewed afterwards."),
+    ] = ()
+    clear: Annotated[tuple[str, ...], Meta(title="Clear a hold", description="Groups that may; empty: every named person.")] = ()
+
+
+class StepSettings(Struct, frozen=True):
+    """One step of a strategy."""
+
+    do: Annotated[
+        Literal["deploy", "bake", "hold", "gate", "weight", "mode"],
+        Meta(
+            title="Do", description="deploy to nodes, bake (wait), hold (for a person), gate (ask), weight (traffic), mode (of the venue)."
+        ),
+    ]
+    nodes: Annotated[
+        tuple[str, ...], Meta(title="Nodes", description='A count such as "1", "rest", "all", or patterns of names such as "*-green-*".')
+    ] = ()
+    seconds: Annotated[float, Meta(title="Seconds", description="How long to bake.", ge=0, le=604_800)] = 0.0
+    ask: Annotated[
+        tuple[Literal["checks", "approvals", "freeze", "fleet", "verdict"], ...],
+        Meta(title="Ask", description="What a gate asks for again before the rollout goes on."),
+    ] = ()
+    percent: Annotated[int, Meta(title="Percent", description="The share of the traffic that the nodes get.", ge=0, le=100)] = 100
+    mode: Annotated[str, Meta(title="Mode", description="The venue's mode: open, post-only, cancel-only.")] = ""
+
+
+class StrategySettings(Struct, frozen=True):
+    """A named plan of steps."""
+
+    steps: Annotated[tuple[StepSettings, ...], Meta(title="Steps", description="In this order.")] = ()
+
+
+class SetSettings(Struct, frozen=True):
+    """Services that are rolled back together, in the order of their dependencies."""
+
+    services: Annotated[tuple[str, ...], Meta(title="Services", description="Two or more of the services above.")]
+    on_failure: Annotated[
+        Literal["stop", "back"], Meta(title="When one fails", description="stop where it stands, or go back: undo what was done.")
+    ] = "stop"
+
+
+class PolicySource(Struct, frozen=True):
+    """Where the team's policy is kept. What it says replaces everything here but who you are and how the window looks."""
+
+    repository: Annotated[str, Meta(title="Policy repository", description="A git repository on disk, relative to this file.")] = ""
+    ref: Annotated[str, Meta(title="Branch", description="The branch that holds what is in force.")] = "main"
+    file: Annotated[str, Meta(title="File", description="The file in that repository.")] = "cockpit.toml"
+    remote: Annotated[str, Meta(title="Remote", description="The git remote that it is fetched from and that holds the locks.")] = ""
 
 
 class PollSettings(Struct, frozen=True):
@@ -92,13 +212,24 @@ class Settings(Struct, frozen=True):
     services: dict[str, ServiceSettings] = {}
     environments: dict[str, EnvironmentSettings] = {}
     connections: dict[str, ConnectionSettings] = {}
+    groups: Annotated[
+        dict[str, tuple[str, ...]], Meta(title="Groups", description="Named groups of people, each a list of e-mail addresses.")
+    ] = {}
     checks: CheckSettings = CheckSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
+    overrides: OverrideSettings = OverrideSettings()
+    strategies: dict[str, StrategySettings] = {}
+    sets: dict[str, SetSettings] = {}
+    policy: PolicySource = PolicySource()
     poll: PollSettings = PollSettings()
     window: WindowSettings = WindowSettings()
 
     def domain_services(self) -> tuple[Service, ...]:
         """The services as the domain knows them, in the order of the file."""
-        return tuple(Service(name, s.repository, s.tag_pattern, s.path, s.live) for name, s in self.services.items())
+        return tuple(
+            Service(name, s.repository, s.tag_pattern, s.path, s.live, s.depends_on, s.config_paths, s.contract_paths)
+            for name, s in self.services.items()
+        )
 
     def domain_environments(self) -> tuple[Environment, ...]:
         """The environments by rank; those of equal rank in the order of the file."""
