@@ -166,7 +166,7 @@ def a_vote(cockpit: Any, approved: bool, who: str) -> Approval:
 
 
 def test_what_a_terminal_records_shows_in_every_open_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cockpit.app.DECISIONS_S", 0.02)
+    monkeypatch.setattr("cockpit.core.DECISIONS_S", 0.02)
     paths, mains = a_config(tmp_path), (LoopMainThread(), LoopMainThread())
     command = build(paths, LoopMainThread(), owner=False)
     before = a_vote(command, True, "early@example.org")
@@ -183,7 +183,7 @@ def test_what_a_terminal_records_shows_in_every_open_window(tmp_path: Path, monk
 
 
 def test_an_open_window_takes_up_what_a_process_left_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cockpit.app.RECOVER_S", 0.02)
+    monkeypatch.setattr("cockpit.core.RECOVER_S", 0.02)
     main = LoopMainThread()
     window = build(a_config(tmp_path), main)
     window.start()
