@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from cockpit.core import Cockpit as Cockpit
 from cockpit.core import tell_mistakes
-from cockpit.domain.errors import CockpitError, StorageError
+from cockpit.domain.errors import CockpitError, ConfigError, StorageError
 from cockpit.paths import Paths
+from cockpit.policy_force import in_force
 from cockpit.services.clock import now_us
 from cockpit.services.notices import Severity
 from cockpit.storage.database import Database, open_database
@@ -94,8 +95,7 @@ def _load(cockpit: Cockpit, problems: list[CockpitError], notes: tuple[str, ...]
         notices.tell(Severity.WARNING, "Read-only", cockpit.read_only, key="read-only")
     config = config_in_use(cockpit.paths)
     if config is not None:
-        settings, mistakes = load_lenient(config)
-        cockpit.configure(settings)
+        mistakes = _take_settings(cockpit, config)
         if mistakes is not None:
             tell_mistakes(notices, mistakes)
     elif not cockpit.read_only:
@@ -104,6 +104,20 @@ def _load(cockpit: Cockpit, problems: list[CockpitError], notes: tuple[str, ...]
         cockpit.restore()
     except StorageError as error:
         notices.error(error)
+
+
+def _take_settings(cockpit: Cockpit, config: Path) -> ConfigError | None:
+    """Configure by what is in force: an accepted policy, or the file itself; the playground's file is nobody's policy."""
+    cockpit.home = config.parent
+    if config != cockpit.paths.config:
+        settings, mistakes = load_lenient(config)
+        cockpit.configure(settings)
+        return mistakes
+    start = cockpit.policy_start = in_force(config, cockpit.paths.policy)
+    cockpit.configure(start.settings)
+    if start.error is not None:
+        cockpit.notices.error(start.error, key="policy-copy")
+    return start.mistakes
 
 
 def config_in_use(paths: Paths) -> Path | None:

@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cockpit import cli_act, cli_place, cli_read
+from cockpit import cli_act, cli_place, cli_policy, cli_read, cli_rollout, cli_words
 from cockpit.cli_arguments import Usage, parser
 from cockpit.cli_session import Session, session
 from cockpit.cli_text import Out, plain
@@ -33,13 +33,15 @@ READ: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Docume
     "activity": (cli_read.show_activity, cli_read.text_of_activity),
     "journal": (cli_read.show_journal, cli_read.text_of_journal),
     "sources": (cli_read.show_sources, cli_read.text_of_sources),
-    "approve": (cli_act.approve, cli_act.text_of_approve),
+    **cli_words.COMMANDS,
     "deploy": (cli_act.act, cli_act.text_of_act),
     "rollback": (cli_act.act, cli_act.text_of_act),
+    **cli_rollout.COMMANDS,
 }
 ALONE: dict[str, tuple[Callable[[Paths, Out, Namespace], Document], Callable[[Document, Out], list[str]]]] = {
     "open": (cli_place.open_repository, cli_place.text_of_open),
     "playground": (cli_place.playground, cli_place.text_of_playground),
+    "policy": (cli_policy.policy, cli_policy.text_of_policy),
 }
 
 
@@ -70,8 +72,8 @@ def _main(argv: Sequence[str], out: Out) -> int:
 def _check(options: Namespace) -> None:
     if options.command == "checks" and options.version and not options.service:
         raise Usage("--version needs a SERVICE.", hint="release-cockpit checks SERVICE --version VERSION")
-    if options.command == "playground" and options.regime and options.what != "traffic":
-        raise Usage(f"{options.regime} is for traffic.", hint=f"release-cockpit playground traffic {options.regime}")
+    if options.command == "playground":
+        cli_place.check_playground(options)
     if options.command == "activity" and options.csv and options.json:
         raise Usage("--csv and --json cannot both be.", hint="Choose one.")
 

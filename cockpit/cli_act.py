@@ -1,4 +1,4 @@
-"""The commands that act: approve, deploy, rollback. Through the same plans and refusals as the window; followed to the end."""
+"""The commands that act: deploy, rollback. Through the same plans and refusals as the window; followed to the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cockpit import cli_documents as documents
 from cockpit.cli_session import Session
 from cockpit.cli_text import Column as Col
 from cockpit.cli_text import age_text, counted, names, number_text, plain, state_text, table
-from cockpit.domain.errors import CockpitError, NotAllowed, OutcomeUnknown
+from cockpit.domain.errors import NotAllowed, OutcomeUnknown
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
 from cockpit.services import status
 
@@ -18,9 +18,11 @@ Document = dict[str, Any]
 
 DONE, FAILED, REFUSED, UNKNOWN = 0, 1, 2, 3
 RESULTS = {ActionState.DONE: DONE, ActionState.REFUSED: REFUSED}
+REASON = "A reason is needed"
 OUTCOMES = {DONE: "done", FAILED: "failed", REFUSED: "refused", UNKNOWN: "unknown"}
 LOOK = "Look at it with `release-cockpit status` and `release-cockpit activity`, or in the window."
 WRITE_S = 10.0
+ASKED = ("DeploymentApi", "SourceControl", "CiSystem", "Calendar")  # what a plan stands on
 
 
 class Refused(NotAllowed):
@@ -32,60 +34,14 @@ class Refused(NotAllowed):
         self.document = document
 
 
-# -- approve -----------------------------------------------------------------------------------------------------------------
-
-
-def approve(session: Session, options: Namespace) -> Document:
-    """Approve or reject exactly this commit and digest."""
-    session.load("DeploymentApi", "SourceControl")
-    (service,), (environment,) = session.services(options.service), session.environments(options.environment)
-    version = session.version(service, options.version)
-    cockpit, state = session.cockpit, session.cockpit.store.state
-    live = status.live_name(state, service, environment)
-    if live is not None:
-        session.changes([(service, live, version.name)])
-    version, before = session.version(service, version.name), len(cockpit.store.state.approvals)
-    if options.reject:
-        cockpit.actions.reject(version, environment, options.comment)
-    else:
-        cockpit.actions.approve(version, environment, options.comment)
-    session.barrier("journal")
-    if len(cockpit.store.state.approvals) == before:
-        newest = cockpit.notices.newest
-        message, hint = (newest.message, newest.hint) if newest else ("The journal did not answer.", "Try again.")
-        raise CockpitError(message, hint=hint, title="Not recorded")
-    decision = status.decision(cockpit.store.state, version, environment)
-    return {
-        "approval": {
-            **documents.version_document(version),
-            "service": service,
-            "environment": environment,
-            "approved": not options.reject,
-            "who": cockpit.actions.me.who,
-            "given": decision.given,
-            "required": decision.required,
-            "reasons": list(decision.reasons),
-        }
-    }
-
-
-def text_of_approve(document: Document, session: Session) -> list[str]:
-    """What was recorded, and what is still missing."""
-    a = document["approval"]
-    word = "approved" if a["approved"] else "rejected"
-    what = f"{plain(a['service'])} {plain(a['version'])} {word} for {plain(a['environment'])}"
-    lines = [state_text(word, f"{what}: commit {a['commit'][:12]}, artifact {(a['digest'] or 'not known')[:12]}", session.out.colour)]
-    given = f"{a['given']} of {counted(a['required'], 'approval')} given"
-    return [*lines, f"  {given}", *(f"  {plain(r)}" for r in a["reasons"] if not r.startswith(f"{a['given']} of"))]
-
-
 # -- deploy and roll back ----------------------------------------------------------------------------------------------------
 
 
 def act(session: Session, options: Namespace) -> Document:
     """Deploy or roll back: what was left unfinished first, then the card, the confirmation, the call, and following it."""
     kind = options.command
-    session.load("DeploymentApi", "SourceControl", "CiSystem")
+    session.load(*ASKED)
+    session.hear()
     (service,), (environment,) = session.services(options.service), session.environments(options.environment)
     version = session.version(service, options.version).name if options.version else ""
     recovered = [] if options.dry_run else recover(session, options.timeout)
@@ -93,7 +49,8 @@ def act(session: Session, options: Namespace) -> Document:
     if same is not None:
         session.out.line("That is what was asked for: nothing more is started.")
         return _ended(session, same, recovered)
-    planned = card(session, kind, service, environment, version)
+    emergency = kind == "deploy" and options.emergency
+    planned = card(session, kind, service, environment, version, emergency=emergency)
     document = documents.plan_document(planned, session.cockpit.clock_us())
     for line in text_of_card(document, session):
         session.out.line(line)
@@ -102,12 +59,17 @@ def act(session: Session, options: Namespace) -> Document:
     if options.dry_run:
         session.out.line("Nothing was sent: this was a dry run.")
         return {"plan": document, "action": None, "outcome": "dry run", "recovered": _all(session, recovered)}
+    if planned.insists and not options.reason.strip():
+        raise NotAllowed("; ".join(planned.insists), hint="It can be insisted on: say why with --reason. Nothing was sent.", title=REASON)
     if not options.yes:
         confirm(session, environment)
         # a person takes their time: what the plan stands on is asked again, and `fire` refuses where it changed
-        session.refresh("DeploymentApi", "CiSystem", "SourceControl")
+        session.refresh(*ASKED)
+        session.hear()
     action = session.cockpit.actions.fire(planned, options.reason)
     follow(session, [action.key], options.timeout)
+    for lane in ("journal", "holds"):  # what is said after a rollback: that the version which left is held
+        session.barrier(lane)
     return {"plan": document, **_ended(session, session.cockpit.store.state.actions[action.key], recovered)}
 
 
@@ -135,17 +97,17 @@ def recover(session: Session, timeout_s: float) -> list[Action]:
     return [cockpit.store.state.actions[key] for key in taken]
 
 
-def card(session: Session, kind: str, service: str, environment: str, version: str) -> RolloutPlan | Refusal:
+def card(session: Session, kind: str, service: str, environment: str, version: str, *, emergency: bool = False) -> RolloutPlan | Refusal:
     """The plan, with the commits that come or leave read for it."""
     actions, state = session.cockpit.actions, session.cockpit.store.state
-    planned = actions.plan(kind, service, environment, version)
+    planned = actions.plan(kind, service, environment, version, emergency=emergency)
     live = status.live_name(state, service, environment)
     if planned.target is None or live is None:
         return planned
     ends = (planned.target.name, live) if kind == "rollback" else (live, planned.target.name)
     session.changes([(service, *ends)])
     session.refresh("DeploymentApi")
-    return actions.plan(kind, service, environment, version)
+    return actions.plan(kind, service, environment, version, emergency=emergency)
 
 
 def text_of_card(document: Document, session: Session) -> list[str]:
@@ -167,7 +129,10 @@ def text_of_card(document: Document, session: Session) -> list[str]:
         lines.append(f"  takes     {f'about {number_text(expected)} s (p90 of the past)' if expected is not None else 'not known'}")
     lines.append("  preflight")
     for line in document["preflight"]:
-        lines.append(f"    {state_text(line['state'], line['text'], colour)} ({_ago(line['age_s'])})")
+        insist = ", a reason passes it" if line["insist"] and line["state"] in ("blocked", "unknown") else ""
+        lines.append(f"    {state_text(line['state'], line['text'], colour)} ({_ago(line['age_s'])}{insist})")
+    if document["emergency"]:
+        lines.append(state_text("warning", "emergency: you act alone, and a second person looks at it afterwards", colour))
     return lines
 
 

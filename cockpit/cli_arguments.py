@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from msgspec import Struct
 
 import cockpit
+from cockpit.cli_arguments_rollout import ROLLOUT
+from cockpit.cli_arguments_words import WORDS
 from cockpit.domain.errors import NotAllowed
 
 ERROR_SHAPE = '{"error": {"title", "message", "hint", "reasons": [text]}}'
@@ -97,6 +99,9 @@ def _approve(parser: Any) -> None:
 def _deploy(parser: Any) -> None:
     for name in ("service", "environment", "version"):
         parser.add_argument(name, metavar=name.upper())
+    parser.add_argument(
+        "--emergency", action="store_true", help="alone, without the approvals: who may stands in the policy; needs --reason, is reviewed"
+    )
     _acting(parser)
 
 
@@ -110,7 +115,8 @@ def _rollback(parser: Any) -> None:
 def _acting(parser: Any) -> None:
     parser.add_argument("--yes", action="store_true", help="do it without asking")
     parser.add_argument("--dry-run", action="store_true", help="show the card and send nothing")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="stands in the journal and in the deployment system")
+    words = "stands in the journal and in the deployment system; passes what can be insisted on"
+    parser.add_argument("--reason", default="", metavar="TEXT", help=words)
     parser.add_argument(
         "--timeout", type=seconds, default=300.0, metavar="S", help="how long to follow it (default 300); it goes on after that"
     )
@@ -134,10 +140,16 @@ def _sources(parser: Any) -> None:
 
 
 def _playground(parser: Any) -> None:
-    parser.add_argument("what", choices=("start", "stop", "status", "reset", "traffic"))
-    parser.add_argument(
-        "regime", nargs="?", default="", choices=("", "calm", "volatile", "crash"), metavar="calm|volatile|crash", help="for traffic"
-    )
+    parser.add_argument("what", choices=("start", "stop", "status", "reset", "traffic", "drift", "automatic"))
+    words = "traffic: calm, volatile or crash; drift: NODE [off]; automatic: SERVICE ENVIRONMENT on|off"
+    parser.add_argument("words", nargs="*", metavar="WORD", help=words)
+
+
+def _policy(parser: Any) -> None:
+    parser.add_argument("what", choices=("show", "diff", "accept", "refuse", "schema"))
+    parser.add_argument("--commit", default="", metavar="ID", help="accept or refuse only this commit (or sha256), or one that begins so")
+    parser.add_argument("--yes", action="store_true", help="accept without asking")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="of a refusal; stands in the journal")
 
 
 _VERSION_SHAPE = "version, tag, commit, digest, released_at_us"
@@ -147,7 +159,8 @@ _CHANGES_SHAPE = (
 )
 _ACTION_SHAPE = (
     "{plan: {kind, service, environment, from_version, target, nodes, changes, expected_s,\n"
-    "  preflight: [{state, text, age_s}], refused, reasons}, action: {key, state, final, message, steps, proof, ...},\n"
+    "  preflight: [{state, text, age_s, insist}], emergency, insists: [text], refused, reasons},\n"
+    "  action: {key, state, final, message, steps, proof, ...},\n"
     "  outcome: done|failed|refused|unknown|dry run, recovered: [action]}"
 )
 COMMANDS = (
@@ -199,6 +212,7 @@ COMMANDS = (
         f"{{approval: {{{_VERSION_SHAPE}, service, environment, approved, who, given, required, reasons}}}}",
         _approve,
     ),
+    *(Command(*word) for word in WORDS),
     Command(
         "deploy",
         "deploy a version, follow it, prove it",
@@ -213,6 +227,7 @@ COMMANDS = (
         _ACTION_SHAPE,
         _rollback,
     ),
+    *(Command(*word) for word in ROLLOUT),
     Command(
         "activity",
         "the journal: who did what, and what became of it",
@@ -229,11 +244,24 @@ COMMANDS = (
         _sources,
     ),
     Command(
+        "policy",
+        "the rules in force, and a change of them that waits for your word",
+        "policy show\n  release-cockpit policy diff\n  release-cockpit policy accept --commit 4f2a9c1\n"
+        '  release-cockpit policy refuse --reason "two approvals stay"\n  release-cockpit policy schema > cockpit.schema.json',
+        "{policy: {config, accepted: null | {commit, digest, origin, who, at_us}, pending: null | {commit, origin, digest, who, subject,\n"
+        "  at_us, problems, rewound, refused}, refused: null | (the same), problem: null | {title, message, hint}, mistakes: [text],\n"
+        "  diff (of diff), text (of show), done: accepted|refused}} | a JSON Schema (of schema)",
+        _policy,
+    ),
+    Command(
         "playground",
         "the embedded venue: real processes on this machine",
-        "playground start\n  release-cockpit playground traffic volatile\n  release-cockpit playground stop",
+        "playground start\n  release-cockpit playground traffic volatile\n"
+        "  release-cockpit playground drift order-gateway-production-2\n  release-cockpit playground drift order-gateway-production-2 off\n"
+        "  release-cockpit playground automatic order-gateway production on\n  release-cockpit playground stop",
         "{playground: {directory, started, processes: [{name, pid, port, alive, healthy}],\n"
-        "  nodes: [{name, service, environment, version, url, healthy}], problems: [text]} | {traffic: calm|volatile|crash}}",
+        "  nodes: [{name, service, environment, version, url, healthy}], problems: [text]}\n"
+        "  | {traffic: calm|volatile|crash} | {said: text}}",
         _playground,
     ),
 )

@@ -112,15 +112,17 @@ def pending_document(cockpit: Cockpit, service: str, environment: str, limit: in
 
 
 def _waiting(cockpit: Cockpit, version: Version, environment: str, live: str | None) -> Document:
-    state = cockpit.store.state
-    decision = status.decision(state, version, environment)
-    ready = status.ready(state, version, environment, cockpit.rules, cockpit.clock_us())
+    state, now = cockpit.store.state, cockpit.clock_us()
+    decision = status.decision(state, version, environment, cockpit.rules, now)
+    ready = status.ready(state, version, environment, cockpit.rules, now, calendars=cockpit.actions.calendars)
+    held = status.held(state, version.service, environment, version.digest)
     changes = status.changes_between(state, version.service, live, version.name) if live is not None else None
     return {
         **version_document(version),
         "checks": status.checks_word(state, version, cockpit.rules) if version.service in state.checks else None,
         "approvals_given": decision.given,
         "approvals_required": decision.required,
+        "held": held is not None,
         "ready": ready.ok,
         "reasons": [{"place": r.place, "text": r.text} for r in ready.reasons],
         **changes_document(changes),
@@ -184,7 +186,8 @@ def latency_document(cockpit: Cockpit, service: str, environment: str) -> Docume
 def line_document(line: Line, now_us: int) -> Document:
     """One line of a preflight or proof."""
     age_s = (now_us - line.at_us) / 1e6 if line.at_us else None
-    return {"state": str(line.state), "text": line.text, "seen_at_us": line.at_us or None, "age_s": age_s, "place": line.place}
+    seen = {"seen_at_us": line.at_us or None, "age_s": age_s}
+    return {"state": str(line.state), "text": line.text, **seen, "place": line.place, "insist": line.insist}
 
 
 def plan_document(planned: RolloutPlan | Refusal, now_us: int) -> Document:
@@ -202,6 +205,8 @@ def plan_document(planned: RolloutPlan | Refusal, now_us: int) -> Document:
         "changes": changes_document(None if isinstance(planned, Refusal) else planned.changes),
         "expected_s": None if isinstance(planned, Refusal) else planned.expected_s,
         "preflight": [line_document(line, now_us) for line in planned.preflight],
+        "emergency": isinstance(planned, RolloutPlan) and planned.emergency,
+        "insists": list(planned.insists) if isinstance(planned, RolloutPlan) else [],
         "refused": refused,
         "reasons": [{"place": r.place, "text": r.text} for r in planned.reasons] if isinstance(planned, Refusal) else [],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from cockpit import app
 from cockpit import cli_documents as documents
+from cockpit.cli_arguments import Usage
 from cockpit.cli_read import text_of_commits
 from cockpit.cli_session import READ_S, Session, unknown_name
 from cockpit.cli_text import NONE, Cell, Column, Out, State, counted, names, plain, state_text, table, time_text
@@ -145,13 +147,37 @@ def _more(total: int, shown: int) -> list[str]:
 # -- playground --------------------------------------------------------------------------------------------------------------
 
 
+# the form of the words after it, and how it is told; nothing else takes words
+_FORMS = {
+    "traffic": (r"(calm|volatile|crash)?", "traffic calm|volatile|crash"),
+    "drift": (r"\S+( on| off)?", "drift NODE [on|off]"),
+    "automatic": (r"\S+ \S+ (on|off)", "automatic SERVICE ENVIRONMENT on|off"),
+}
+
+
+def check_playground(options: Namespace) -> None:
+    """Usage where the words do not belong to what is asked."""
+    form, told = _FORMS.get(options.what, ("", options.what))
+    words = " ".join(options.words)
+    if re.fullmatch(form, words):
+        return
+    if re.fullmatch(_FORMS["traffic"][0], words) and words:
+        raise Usage(f"{words} is for traffic.", hint=f"release-cockpit playground traffic {words}")
+    what = f"“{plain(words, 100)}” does not belong to {options.what}." if words else f"{options.what} needs more words."
+    raise Usage(what, hint=f"release-cockpit playground {told}")
+
+
 def playground(paths: Paths, out: Out, options: Namespace) -> Document:
-    """start, stop, status, reset, traffic."""
-    launcher, directory, word = app.playground_launcher(), paths.playground, options.what
+    """start, stop, status, reset, traffic, drift, automatic."""
+    launcher, directory, word, words = app.playground_launcher(), paths.playground, options.what, options.words
     if word == "traffic":
-        if options.regime:
-            return {"playground": {"traffic": launcher.set_regime(directory, options.regime)}}
+        if words:
+            return {"playground": {"traffic": launcher.set_regime(directory, words[0])}}
         return {"playground": {"traffic": launcher.regime(directory)}}
+    if word == "drift":
+        return {"playground": {"said": launcher.drift(directory, words[0], words[1:] != ["off"])}}
+    if word == "automatic":
+        return {"playground": {"said": launcher.automatic(directory, words[0], words[1], words[2] == "on")}}
     if word in ("stop", "reset"):
         end: Callable[..., None] = launcher.stop if word == "stop" else launcher.reset
         end(directory)
@@ -160,10 +186,12 @@ def playground(paths: Paths, out: Out, options: Namespace) -> Document:
 
 
 def text_of_playground(document: Document, out: Out) -> list[str]:
-    """The traffic, or what runs."""
+    """The traffic, what was switched, or what runs."""
     p = document["playground"]
     if "traffic" in p:
         return [f"The traffic is {plain(p['traffic'])}."]
+    if "said" in p:
+        return [f"{plain(p['said'], 300)}."]
     if not p["started"]:
         return ["The playground does not run. Start it: release-cockpit playground start"]
     programs: list[list[Cell]] = [

@@ -19,6 +19,7 @@ from cockpit.services.runtime import LoopMainThread
 
 LOAD_S = 12.0
 READ_S = 120.0  # for repositories of any size; git itself is ended after half a minute a question
+HEAR_S = 40.0  # git is ended after half a minute a question
 COMPARED = 48
 CHUNK = 16  # comparisons asked for at a time
 ELSEWHERE = ("latency", "activity", "approvals")  # notices that a command tells in its own words
@@ -54,6 +55,15 @@ class Session:
 
         self.loop.run_until(lambda: not waiting(), timeout_s)
         self._late = waiting()
+
+    def hear(self) -> None:
+        """Take over what people said elsewhere, with what a remote has of it, as far as it answers in time."""
+        self.cockpit.actions.decisions.poll()
+        for connected in self.cockpit.connections.all:
+            if "SignedWords" in connected.ports:
+                self.barrier(f"share:{connected.id}", HEAR_S)
+                self.barrier(f"words:{connected.id}")
+        self.barrier("journal")
 
     def changes(self, wanted: Iterable[tuple[str, str, str]]) -> None:
         """Have the commits between these versions (service, base, head) read, as far as the repositories answer.
@@ -159,9 +169,17 @@ def session(paths: Paths, out: Out, *, looks_back: bool = False) -> Iterator[Ses
     loop = LoopMainThread()
     cockpit = app.build(paths, loop, owner=False)
     try:
+        _look_at_policy(cockpit)
         yield Session(cockpit, loop, out)
     finally:
         cockpit.close()
+
+
+def _look_at_policy(cockpit: Cockpit) -> None:
+    """A file here is looked at each time; a shared policy, which a network may be before, only where nothing of it is in force yet."""
+    policy, start = cockpit.policy, cockpit.policy_start
+    if policy is not None and start is not None and (start.waiting or not start.settings.policy.repository):
+        policy.apply(policy.look())
 
 
 def people(commits: Iterable[Any], field: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TextIO
 from msgspec import Struct
 
 from cockpit.connectors.text import one_line
+from cockpit.connectors.text import plain as harmless
 
 NONE = "–"
 CELL = 60  # characters of a cell at most; the whole text stands in the JSON
@@ -50,6 +51,11 @@ Cell = str | State
 def plain(text: object, limit: int = 0) -> str:
     """Foreign text as one line that no terminal obeys."""
     return one_line(str(text), limit).translate(_MARKS)
+
+
+def indented(text: str) -> str:
+    """As `plain`, but spaces and tabs stay where they stand: for a line of a file."""
+    return harmless(text.expandtabs(4).replace("\n", " ")).translate(_MARKS)
 
 
 def width(text: str) -> int:

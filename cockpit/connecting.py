@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from cockpit.connectors.registry import create, spec
+from cockpit.connectors.ports import ConnectorSpec, Lock
+from cockpit.connectors.registry import create, shared_lock, signed_words, spec
 from cockpit.domain.errors import CockpitError, NotAllowed, Unreachable
 from cockpit.domain.release import Service
 from cockpit.reading import Reader
@@ -83,27 +84,39 @@ def _close(connector: Any) -> None:
         end()
 
 
-def make_connections(
-    settings: Settings, services: tuple[Service, ...], secrets: Secrets, reader: Reader | None = None
-) -> tuple[tuple[Connected, ...], tuple[CockpitError, ...]]:
-    """(what can be asked, what is wrong with the rest). Blocks: it loads libraries. Nothing is contacted yet.
+class Made(Struct, frozen=True):
+    """What can be asked, what is wrong with the rest, and where a team keeps its locks (None: nowhere)."""
 
-    With a reader, what is polled is asked from its process.
+    connected: tuple[Connected, ...] = ()
+    problems: tuple[CockpitError, ...] = ()
+    lock: Lock | None = None
+
+
+def make_connections(
+    settings: Settings, services: tuple[Service, ...], secrets: Secrets, reader: Reader | None = None, home: Path | None = None
+) -> Made:
+    """Blocks: it loads libraries. Nothing is contacted yet. With a reader, what is polled is asked from its process.
+
+    Files that connections name are looked for from `home`, the folder of the settings.
     """
     made: list[Connected] = []
     problems: list[CockpitError] = []
     for wanted in (*_repositories(services), *_systems(settings, services, secrets)):
         try:
-            ports = spec(wanted.kind).ports
-            connector = PerThread(partial(create, wanted.kind, wanted.options, wanted.secret))
+            found = spec(wanted.kind)
+            options = _located(found, wanted.options, home)
+            connector = PerThread(partial(create, wanted.kind, options, wanted.secret))
             # made once here, so that a wrong option is said at the start and not at the first poll
             connector._mine()
         except CockpitError as error:
             problems.append(CockpitError(f"Connection {wanted.id}: {error.message}", hint=error.hint, title=error.title))
             continue
-        reads = reader.add(wanted.id, wanted.kind, wanted.options) if reader is not None else None
-        made.append(Connected(wanted.id, wanted.title, wanted.kind, ports, wanted.services, connector, reads))
-    return tuple(made), tuple(problems)
+        reads = reader.add(wanted.id, wanted.kind, options) if reader is not None else None
+        at = (wanted.id, wanted.title, wanted.kind, found.ports, wanted.services)
+        made.append(Connected(*at, connector, reads, found.exclusive))
+    policy = settings.policy
+    lock = shared_lock(policy.repository, policy.remote) if policy.repository else None
+    return Made((*made, *_words(settings, services)), tuple(problems), lock)
 
 
 class Wanted(Struct, frozen=True):
@@ -117,7 +130,8 @@ class Wanted(Struct, frozen=True):
     secret: Callable[[], str]
 
 
-def _repositories(services: tuple[Service, ...]) -> Iterator[Wanted]:
+def _by_repository(services: tuple[Service, ...]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(a short name, the path, the services) of each repository."""
     by_path: dict[str, list[str]] = {}
     for service in services:
         if service.repository:
@@ -125,9 +139,31 @@ def _repositories(services: tuple[Service, ...]) -> Iterator[Wanted]:
     taken: set[str] = set()
     for path, names in by_path.items():
         folder = Path(path).name or "repository"
-        source_id = f"git:{path}" if folder in taken else f"git:{folder}"
+        yield path if folder in taken else folder, path, tuple(names)
         taken.add(folder)
-        yield Wanted(source_id, f"git {folder}", "git", tuple(names), {"path": path}, _no_secret)
+
+
+def _repositories(services: tuple[Service, ...]) -> Iterator[Wanted]:
+    for name, path, names in _by_repository(services):
+        yield Wanted(f"git:{name}", f"git {Path(name).name}", "git", names, {"path": path}, _no_secret)
+
+
+def _words(settings: Settings, services: tuple[Service, ...]) -> Iterator[Connected]:
+    """Where words are signed: one for each repository, where the policy names whose keys count."""
+    approvals, me = settings.approvals, settings.me
+    if not (approvals.allowed_signers or approvals.openpgp):
+        return
+    for name, path, names in _by_repository(services):
+        words = signed_words(
+            path,
+            approvals.remote,
+            me=(me.name, me.email),
+            key=(me.signing, me.signing_key),
+            allowed_signers=approvals.allowed_signers,
+            revoked_keys=approvals.revoked_keys,
+            openpgp=approvals.openpgp,
+        )
+        yield Connected(f"words:{name}", f"signed words {Path(name).name}", "git-words", ("SignedWords",), names, words)
 
 
 def _systems(settings: Settings, services: tuple[Service, ...], secrets: Secrets) -> Iterator[Wanted]:
@@ -141,6 +177,14 @@ def token(settings: Settings, secrets: Secrets, source_id: str) -> str:
     """The token of a connection, "" where there is none. May block while a keyring asks."""
     connection = settings.connections.get(source_id)
     return secrets.get(source_id, connection.token_env) if connection is not None else ""
+
+
+def _located(found: ConnectorSpec, options: dict[str, str], home: Path | None) -> dict[str, str]:
+    """Files by their whole path."""
+    if home is None:
+        return options
+    files = {field.name for field in found.fields if field.kind == "path"}
+    return {name: str(home / Path(value).expanduser()) if name in files and value else value for name, value in options.items()}
 
 
 def _options(connection: ConnectionSettings) -> dict[str, str]:

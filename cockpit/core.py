@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cockpit.domain.errors import CockpitError, ConfigError, StorageError
 from cockpit.paths import Paths
+from cockpit.policy import rules_of
 from cockpit.services import status
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.snapshot import Keeper
@@ -23,10 +24,14 @@ from cockpit.storage.settings import Settings, load_lenient
 
 if TYPE_CHECKING:
     # imported where they are used: the first paint does not wait for what asks and acts
+    from cockpit.connecting import Made
     from cockpit.playground_control import Playground, PlaygroundControl
+    from cockpit.policy import PolicyKeeper
+    from cockpit.policy_force import Start
     from cockpit.reading import Reader
     from cockpit.services.actions import Actions
     from cockpit.services.connections import Connected, Connections
+    from cockpit.services.decisions import Keeper as WordKeeper
     from cockpit.services.execution import Execution, Pace
     from cockpit.services.latency import LatencyBook
     from cockpit.services.runtime import MainThread, Outcome, Runner
@@ -34,12 +39,15 @@ if TYPE_CHECKING:
     from cockpit.services.watch import Watch
     from cockpit.storage.journal import Journal
     from cockpit.storage.secrets import Secrets
+    from cockpit.trust import Trust
 
 log = logging.getLogger("cockpit")
 
 SNAPSHOT_S = 60.0  # what is known is asked again at the next start; writing megabytes more often wears the disk and the patience
 DECISIONS_S = 2.0  # what a colleague approves or rejects elsewhere is seen here within this time
 RECOVER_S = 30.0
+POLICY_S = 30.0
+LOCKS_S = 5.0  # who holds an environment is asked a remote; the card must know before a click
 
 
 class Cockpit:
@@ -57,6 +65,7 @@ class Cockpit:
     execution: Execution | None
     actions: Actions
     watch: Watch
+    trust: Trust
 
     def __init__(self, paths: Paths, main: MainThread, database: Database | None, read_only: str, clock_us: Callable[[], int]) -> None:
         self.paths = paths
@@ -74,6 +83,8 @@ class Cockpit:
         self.apart = False  # whether polling lives in a process of its own; a command is over before that pays
         self._reader: Reader | None = None
         self.lock: DataLock | None = None
+        self.home = paths.config.parent  # the folder of the settings in use
+        self.policy_start: Start | None = None  # what was in force at the start; None: the playground's settings
         self._database = database
         self.keeper = Keeper(self.history, self.store)
         self._asked: deque[tuple[str, str, str]] = deque(maxlen=24)
@@ -90,6 +101,7 @@ class Cockpit:
         from cockpit.storage.journal import Journal
         from cockpit.storage.owner import process_owner
         from cockpit.storage.secrets import Secrets
+        from cockpit.trust import Trust
 
         self.runner = Runner(self.main)
         self.connections = Connections()
@@ -103,6 +115,10 @@ class Cockpit:
         self.actions.refresh = self.sync.refresh_kind
         note = self.execution.note if self.execution else lambda action, words: None
         self.watch = Watch(self.store, self.latency, self.notices, self.clock_us, note)
+        self.trust = Trust(self)
+        self.words, self.requests, self.rollouts = self.trust.words, self.trust.requests, self.trust.rollouts
+        self.locks, self.calendars = self.trust.locks, self.trust.calendars
+        self.policy = self._policy_keeper()
         self.whole = True
         self._instruct()
         self._restore_rest()
@@ -113,10 +129,27 @@ class Cockpit:
         parts = (self.store, self.runner, self.main, journal, self.connections, self.notices, self.clock_us, pace or Pace())
         return Execution(*parts)
 
+    def _policy_keeper(self) -> PolicyKeeper | None:
+        """Who lets a change of the settings wait for a person's word; nobody does for the playground's own file."""
+        from cockpit.policy import PolicyKeeper
+
+        if self.policy_start is None:
+            return None
+        parts = (self.paths.config, self.paths.policy, self.policy_start, self.journal, self.notices, self._use_policy, self.clock_us)
+        return PolicyKeeper(*parts, self.read_only)
+
+    def _use_policy(self, settings: Settings) -> None:
+        """A policy came into force."""
+        before = self.settings
+        self.configure(settings)
+        asked = ("services", "connections", "poll", "approvals", "policy", "me")
+        if self.ready and any(getattr(before, name) != getattr(settings, name) for name in asked):
+            self.connect()
+
     def configure(self, settings: Settings) -> None:
         """Take these settings into use: services and environments at once, connections by `connect`."""
         self.settings = settings
-        self.rules = status.Rules(tuple(settings.checks.required))
+        self.rules = rules_of(settings)
         if self.whole:
             self._instruct()
         self.store.apply(services=settings.domain_services(), environments=settings.domain_environments())
@@ -127,6 +160,7 @@ class Cockpit:
 
         self.actions.rules = self.rules
         self.actions.me = Person(self.settings.me.name, self.settings.me.email)
+        self.trust.instruct(self.actions.me, self.read_only)
 
     def start(self, launcher: Playground | None = None) -> None:
         """Begin to ask the systems; with a launcher the playground is started first. Call it after the first paint."""
@@ -135,10 +169,23 @@ class Cockpit:
         else:
             self.connect()
         self._every(DECISIONS_S, self.actions.decisions.poll)
+        self._every(LOCKS_S, self.locks.poll)
         self._every(SNAPSHOT_S, self.save)
+        if self.policy is not None:
+            self._look_at_policy()
+            self._every(POLICY_S, self._look_at_policy)
         if not self.read_only:
-            self.actions.recover()
-            self._every(RECOVER_S, self.actions.recover)
+            self.requests.begin()
+            self._recover()
+            self._every(RECOVER_S, self._recover)
+
+    def _recover(self) -> None:
+        self.actions.recover()
+        self.rollouts.recover()
+
+    def _look_at_policy(self) -> None:
+        if self.policy is not None:
+            self.runner.submit("policy", self.policy.look, self.policy.done)
 
     def connect(self) -> None:
         """Make the connectors in the background, then poll them."""
@@ -148,21 +195,23 @@ class Cockpit:
             from cockpit.reading import Reader
 
             self._reader = Reader(lambda source_id: token(self.settings, self.secrets, source_id))
-        work = partial(make_connections, self.settings, self.store.state.services, self.secrets, self._reader)
+        parts = (self.settings, self.store.state.services, self.secrets, self._reader, self.home)
+        work = partial(make_connections, *parts)
         self.runner.submit("connect", work, self._connected)
 
-    def _connected(self, outcome: Outcome[tuple[tuple[Connected, ...], tuple[CockpitError, ...]]]) -> None:
+    def _connected(self, outcome: Outcome[Made]) -> None:
         if outcome.value is None:
             self.notices.error(outcome.error or CockpitError("No connection could be made."), key="connect", place="sources")
             return
         from cockpit.services.jobs import SourceJob
 
-        connected, problems = outcome.value
-        for problem in problems:
+        connected = outcome.value.connected
+        for problem in outcome.value.problems:
             self.notices.error(problem, place="sources")
         self.connections.replace(connected)
+        keepers = {keeper.id: keeper for keeper in self.trust.use(connected, outcome.value.lock)}
         deadline_s = self.settings.poll.deadline_s
-        jobs: dict[str, Job] = {c.id: self._job(c, deadline_s) for c in connected}
+        jobs: dict[str, Job] = {c.id: self._job(c, keepers.get(c.id), deadline_s) for c in connected}
         sources = [job for job in jobs.values() if isinstance(job, SourceJob)]
 
         def demand(service: str, base: str, head: str) -> None:
@@ -176,17 +225,27 @@ class Cockpit:
         self.sync.begin(self.connections, jobs, self.settings.poll.interval_s, deadline_s)
         self.ready = True
 
-    def _job(self, connected: Connected, deadline_s: float) -> Job:
-        from cockpit.services.jobs import CiJob, DeploymentJob, MetricsJob, SourceJob
+    def _job(self, connected: Connected, keeper: WordKeeper | None, deadline_s: float) -> Job:
+        """What the connection is asked for: a job for each of its ports that is polled."""
+        from cockpit.services.calendars import CalendarJob
+        from cockpit.services.decisions import WordsJob
+        from cockpit.services.jobs import CiJob, DeploymentJob, MetricsJob, ProbeJob, SourceJob
+        from cockpit.services.joined import Joined
+        from cockpit.services.reviews import ReviewsJob
 
-        arguments = (connected, self.store, self.clock_us, deadline_s)
-        if "SourceControl" in connected.ports:
-            return SourceJob(*arguments)
-        if "CiSystem" in connected.ports:
-            return CiJob(*arguments)
-        if "DeploymentApi" in connected.ports:
-            return DeploymentJob(*arguments)
-        return MetricsJob(connected, self.store, self.latency, self.watch, deadline_s)
+        asked = (connected, self.store, self.clock_us, deadline_s)
+        makers: dict[str, Callable[[], Job]] = {
+            "SourceControl": lambda: SourceJob(*asked, lambda: self.rules),
+            "CiSystem": lambda: CiJob(*asked),
+            "DeploymentApi": lambda: DeploymentJob(*asked),
+            "MetricsApi": lambda: MetricsJob(connected, self.store, self.latency, self.watch, deadline_s),
+            "Calendar": lambda: CalendarJob(connected, self.store, self.clock_us),
+            "Reviews": lambda: ReviewsJob(*asked),
+        }
+        if keeper is not None:
+            return WordsJob(keeper, self.actions.decisions)
+        jobs = tuple(make() for port, make in makers.items() if port in connected.ports)
+        return jobs[0] if len(jobs) == 1 else Joined(jobs) if jobs else ProbeJob(connected)
 
     def _start_playground(self, launcher: Playground) -> None:
         from cockpit.playground_control import PlaygroundControl
@@ -210,7 +269,8 @@ class Cockpit:
             self.notices.tell(Severity.ERROR, title, words, hint=hint, key="playground-start")
             return
         self.notices.over("playground-start")
-        self._use(self.paths.playground / "cockpit.toml")
+        self.home = self.paths.playground
+        self._use(self.home / "cockpit.toml")
         self.connect()
 
     def _use(self, config: Path) -> None:
@@ -271,6 +331,7 @@ class Cockpit:
         self.sync.close()
         for end in self._ends:
             end()
+        self.trust.close()
         if self.execution is not None:
             self.execution.close()
         if self._reader is not None:

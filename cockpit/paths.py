@@ -19,6 +19,10 @@ class Paths(Struct, frozen=True):
         return self.data / "cockpit.sqlite"
 
     @property
+    def policy(self) -> Path:
+        return self.data / "policy"
+
+    @property
     def playground(self) -> Path:
         return self.data / "playground"
 

@@ -190,7 +190,7 @@ def test_an_outcome_that_stays_unknown_is_3_and_is_taken_up_later(world: World, 
     assert (result, document["outcome"], document["actions"][0]["state"]) == (3, "unknown", "unknown")
     assert "has no outcome yet" in run("status")[1]
     # the next start takes it up, and does not go back one version further
-    for module in ("execution", "actions"):
+    for module in ("outcomes", "actions"):
         monkeypatch.setattr(f"cockpit.services.{module}.owner_alive", lambda owner: False)
     world.deployer.hooks.clear()
     sent = world.deployer.count("deploy")
@@ -335,12 +335,15 @@ def test_rollback_from_card_to_proof(world: World, run: Run, tmp_path: Path) -> 
         assert f"production-{number} runs {digest_of('1.0.0')[:12]}" in out
     assert "all 3 nodes run 1.0.0" in out
     entries = json.loads(run("activity", "--json")[1])["entries"]
-    assert [e["kind"] for e in entries] == ["outcome", "progress", "intent"]
-    assert entries[2]["detail"]["reason"] == "CHG-7"
-    assert f"deployment {entries[1]['detail']['deployment']}" in run("activity", "--kind", "progress")[1]
+    mine = [e for e in entries if e["action"] == "rollback"]
+    (said,) = (e for e in entries if e["action"] == "hold")
+    assert [e["kind"] for e in mine] == ["outcome", "progress", "intent"]
+    assert mine[2]["detail"]["reason"] == "CHG-7"
+    assert (said["kind"], said["detail"]["version"]) == ("note", "1.1.0"), "what left is held"
+    assert f"deployment {mine[1]['detail']['deployment']}" in run("activity", "--kind", "progress")[1]
     result, out, _ = run("journal", "verify")
     assert result == 0
-    assert "3 entries" in out
+    assert f"{len(entries)} entries" in out
 
 
 def test_deploy_to_staging_as_json(world: World, run: Run) -> None:

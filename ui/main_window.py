@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import QByteArray, QSettings
@@ -62,10 +62,12 @@ class MainWindow(QMainWindow):
 
     def complete(self) -> None:
         """Put the parts in their places, and begin to listen. Once."""
+        from ui.views.keys import bind
+
         self._build()
         self._whole = True
         self._connect()
-        self._keys()
+        bind(self)
         self._signals = StoreSignals(self.cockpit.store, self)
         self._signals.changed.connect(self._changed)
         self._unsubscribe: Callable[[], None] | None = self.cockpit.notices.subscribe(self._noticed)
@@ -78,6 +80,7 @@ class MainWindow(QMainWindow):
         self.overview.setFocus(QtCore.Qt.FocusReason.OtherFocusReason)
 
     def _build(self) -> None:
+        from cockpit.services.clock import Jumps
         from ui.views.centre import Centre
         from ui.views.header import Header
         from ui.views.overview import OverviewView
@@ -86,7 +89,7 @@ class MainWindow(QMainWindow):
 
         self.header, self.overview = Header(self.cockpit, self), OverviewView(self.cockpit, self)
         self.centre = Centre(self.cockpit, self, self._settings)
-        self.card = RollbackCard(self.cockpit, self, clock_s=self._clock_s)
+        self.card = RollbackCard(self.cockpit, self, clock_s=self._clock_s, jumped=Jumps(self.cockpit.clock_us, self._clock_s).jumped)
         self.notice_bar = NoticeBar(self.cockpit.clock_us, self)
         self.notice_bar.show_notice(self.cockpit.notices.newest)
         self.split = QtWidgets.QSplitter(self)
@@ -110,35 +113,18 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         self.overview.selected.connect(self.select)
         self.overview.opened.connect(self._opened)
+        self.overview.went.connect(self.go)
         self.header.environment_chosen.connect(lambda name: self.select(self.service, name))
         self.header.filter_changed.connect(self._filter)
         self.header.sources_wanted.connect(partial(self.centre.go, "sources"))
+        self.header.page_wanted.connect(self.go)
         self.header.help_wanted.connect(self.show_help)
         self.header.theme_chosen.connect(partial(self._settings.setValue, "theme"))
         self.centre.deploy_wanted.connect(self.card.show_deploy)
         self.centre.rollback_wanted.connect(self.card.show_rollback)
+        self.centre.went.connect(self.go)
         self.card.went.connect(self.go)
         self.notice_bar.history_wanted.connect(partial(self.centre.go, "notices"))
-
-    def _keys(self) -> None:
-        from ui.views.centre import VIEWS
-
-        keys: list[tuple[str, Callable[[], Any]]] = [
-            ("/", self._focus_filter), ("E", self._focus_environment), ("A", partial(self.centre.go, "approvals")), ("Esc", self.escape),
-            ("Shift+R", self.card.arm), ("Ctrl+Return", self.card.fire), ("Ctrl+Enter", self.card.fire), ("F5", self._refresh),
-            ("?", partial(self.show_help, "shortcuts")), ("F1", partial(self.show_help, "guide")),
-        ]  # fmt: skip
-        for text, act in keys:
-            self._shortcut(text).activated.connect(act)
-        for number, name in enumerate(VIEWS, 1):
-            shortcut = self._shortcut(str(number))
-            shortcut.setObjectName(name)
-            shortcut.activated.connect(self._view_key)
-
-    def _shortcut(self, text: str) -> QtGui.QShortcut:
-        shortcut = QtGui.QShortcut(QtGui.QKeySequence(text), self)
-        shortcut.setAutoRepeat(False)
-        return shortcut
 
     # ---- the selection
 
@@ -146,7 +132,7 @@ class MainWindow(QMainWindow):
         """Choose a place for the whole window."""
         if (service, environment) != (self.service, self.environment):
             self.service, self.environment = service, environment
-            self.header.show_environment(environment)
+            self.header.show_place(service, environment)
             self.overview.show_place(service, environment)
             self.card.show_place(service, environment)
             self.centre.show_place(service, environment)
@@ -195,7 +181,11 @@ class MainWindow(QMainWindow):
         kind, version = self.card.mode
         if kind == "deploy" and version:
             self.centre.show_version(version)
-        self.centre.go(name)
+        if name == "rollout":
+            self.card.setFocus(QtCore.Qt.FocusReason.OtherFocusReason)
+        else:
+            # what another service needs stands in the matrix, what the settings say in the policy
+            self.centre.go({"overview": "compatibility", "settings": "policy"}.get(name, name))
 
     def escape(self) -> None:
         """Esc, step by step: disarm, clear the filter, leave what the card shows, go back to the view before."""
@@ -207,21 +197,21 @@ class MainWindow(QMainWindow):
         elif not self.card.escape():
             self.centre.go_back()
 
-    def _view_key(self) -> None:
-        self.centre.go(self.sender().objectName())
-
     def _filter(self, text: str) -> None:
         self.overview.set_filter(text)
         self.centre.set_filter(text)
 
-    def _focus_filter(self) -> None:
+    def focus_filter(self) -> None:
+        """The keyboard goes to the filter."""
         self.header.filter.setFocus(QtCore.Qt.FocusReason.ShortcutFocusReason)
         self.header.filter.selectAll()
 
-    def _focus_environment(self) -> None:
+    def focus_environment(self) -> None:
+        """The keyboard goes to the environments."""
         self.header.environment.setFocus(QtCore.Qt.FocusReason.ShortcutFocusReason)
 
-    def _refresh(self) -> None:
+    def refresh_sources(self) -> None:
+        """Ask all sources now."""
         self.cockpit.sync.refresh_now()
 
     def show_help(self, page: str) -> None:

@@ -106,17 +106,18 @@ SHAPES: dict[str, str] = {
 }
 _WORDS: dict[tuple[str, str], str] = {
     ("disc", "ok"): "ok passed succeeded done approved healthy ready live verified",
-    ("triangle", "warning"): "warning aborted outside",
+    ("triangle", "warning"): "warning aborted outside back",
     ("square", "bad"): "bad failed error blocked mixed rejected refused unhealthy",
-    ("half", "running"): "running sent following verifying starting stopping checking deploying info",
-    ("ring", "muted"): "pending queued intended waiting skipped older over",
+    ("half", "running"): "running sent following verifying starting stopping checking deploying info rehearsing",
+    ("ring", "muted"): "pending queued intended waiting skipped undone older over",
     ("diamond", "unknown"): "unknown inconclusive",
-    ("bars", "warning"): "held stopped frozen",
+    ("bars", "warning"): "held stopped frozen paused",
     ("dashed", "muted"): "stale",
 }
 STATES: dict[str, tuple[str, str]] = {word: look for look, words in _WORDS.items() for word in words.split()} | {
     "not sent": ("diamond", "unknown"),
     "not known": ("diamond", "unknown"),
+    "going back": ("half", "running"),
 }
 
 
@@ -198,6 +199,10 @@ QPushButton[role="primary"]:disabled, QPushButton[role="fire"]:disabled {
 QPushButton[role="arm"] { min-height: 34px; min-width: 174px; font-weight: 600; }
 QPushButton[role="flat"] { min-height: 18px; padding: 2px 8px; }
 QPushButton[role="flat"]:focus { padding: 1px 7px; }
+QPushButton[role="way"], QPushButton[role="sure"] { padding: 4px 2px; }
+QPushButton[role="way"]:focus, QPushButton[role="sure"]:focus { padding: 3px 1px; }
+QPushButton[role="sure"] { background: %(accent)s; color: %(on_fill)s; border-color: %(accent)s; }
+QPushButton[role="sure"]:focus { border-color: %(text)s; }
 QPushButton[role="link"] {
   min-height: 18px; padding: 1px 3px; border: 1px solid transparent; background: transparent; color: %(accent)s;
   text-align: left; }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from cockpit.connectors.text import plain
+from cockpit.connectors.text import one_line, plain
 from cockpit.domain.errors import BadPayload
 from cockpit.domain.release import Commit, ParsedTag, Service, Version, address_of, in_order, parse_tag
 
@@ -16,9 +16,10 @@ _REFS_TAGS = len("refs/tags/")
 # The empty field in front tells a record's start from a file name, which is never empty: everything between is told by NULs alone.
 _REVIEWERS = "%(trailers:key=Reviewed-by,key=Acked-by,valueonly,unfold,separator=%x1e)"
 _CO_AUTHORS = "%(trailers:key=Co-authored-by,valueonly,unfold,separator=%x1e)"
-LOG_FORMAT = f"tformat:%x00%m%x00%H%x00%ct%x00%an%x00%ae%x00%s%x00{_REVIEWERS}%x00{_CO_AUTHORS}"
+_ROLLBACK = "%(trailers:key=Rollback,valueonly,unfold,separator=%x1e)"
+LOG_FORMAT = f"tformat:%x00%m%x00%H%x00%ct%x00%an%x00%ae%x00%s%x00{_REVIEWERS}%x00{_CO_AUTHORS}%x00{_ROLLBACK}"
 PEOPLE_FORMAT = f"tformat:%ae%x1e{_CO_AUTHORS}%x00"
-_LOG_FIELDS = 8
+_LOG_FIELDS = 9
 MAX_NAME = 1000
 _LAST_US = 253_402_300_799_999_999  # git keeps dates beyond the year 9999; no calendar can show them
 
@@ -87,7 +88,7 @@ def parse_people(output: bytes) -> tuple[str, ...]:
 
 
 def _commit(fields: list[str], files: list[str]) -> Commit:
-    _, object_id, at_s, author, email, subject, reviewers, co_authors = fields
+    _, object_id, at_s, author, email, subject, reviewers, co_authors, rollback = fields
     if files:
         files[0] = files[0].removeprefix("\n")
     return Commit(
@@ -99,6 +100,7 @@ def _commit(fields: list[str], files: list[str]) -> Commit:
         reviewers=_people(reviewers),
         co_authors=_people(co_authors),
         files=tuple(plain(path) for path in files),
+        rollback="\n".join(one_line(value, MAX_NAME) for value in rollback.split("\x1e") if value.strip()) if rollback else "",
     )
 
 

@@ -140,12 +140,12 @@ class HttpClient:
 
         return self._read(path, params, parse, kind)
 
-    def read(self, path: str, parse: Callable[[bytes], T], params: Params = None) -> T:
+    def read(self, path: str, parse: Callable[[bytes], T], params: Params = None, accept: str = "application/json") -> T:
         """GET and hand the body to `parse`, which raises BadPayload only; not parsed again while the server answers 304.
 
         The answer is remembered by its address, so one address goes with one `parse`.
         """
-        return self._read(path, params, parse, "read")
+        return self._read(path, params, parse, "read", accept)
 
     def get_text(self, path: str, params: Params = None, tail: int = 0) -> str:
         """GET text, undecodable bytes replaced; with `tail` only the last bytes, however long the text is."""
@@ -165,8 +165,8 @@ class HttpClient:
 
         return self.write(path, body, parse, key)
 
-    def write(self, path: str, body: object, parse: Callable[[bytes], T], key: str = "") -> T:
-        """POST once, never again. `body` goes out as JSON (None: no body), `key` as Idempotency-Key; `parse` raises BadPayload only.
+    def write(self, path: str, body: object, parse: Callable[[bytes], T], key: str = "", method: str = "POST") -> T:
+        """POST or PUT, once, never again. `body` goes as JSON (None: no body), `key` as Idempotency-Key; `parse` raises BadPayload only.
 
         Unreachable: certainly not sent. OutcomeUnknown: it may have been done. Rejected, NotFound, AuthFailed, RateLimited: it was not.
         """
@@ -174,7 +174,7 @@ class HttpClient:
         if key:
             headers["Idempotency-Key"] = header_value(key, "the idempotency key")
         payload = b"" if body is None else msgspec.json.encode(body)
-        wanted = _Wanted("POST", self._url(path, None), headers | self._authorization(), payload)
+        wanted = _Wanted(method, self._url(path, None), headers | self._authorization(), payload)
         self._keep_silence()
         try:
             # a kept connection may be closed by the server at any moment, and then nobody could tell whether the write arrived
@@ -197,8 +197,8 @@ class HttpClient:
 
     # below
 
-    def _read(self, path: str, params: Params, parse: Callable[[bytes], T], how: object) -> T:
-        headers = {"Accept": "application/json"}
+    def _read(self, path: str, params: Params, parse: Callable[[bytes], T], how: object, accept: str = "application/json") -> T:
+        headers = {"Accept": accept}
         key = (self._url(path, params), how)
         etag, known = self._cache.get(key, ("", None))
         if etag:

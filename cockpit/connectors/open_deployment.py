@@ -2,190 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from msgspec import Struct
+import msgspec
 
 from cockpit.connectors.http import HttpClient, segments
-from cockpit.connectors.http_answers import decode
+from cockpit.connectors.open_deployment_wire import (
+    HoldWire,
+    ModeWire,
+    RequestWire,
+    WeightsWire,
+    parse_artifacts,
+    parse_deployment,
+    parse_deployments,
+    parse_fleet,
+    parse_health,
+    parse_mode,
+    parse_started,
+    parse_weights,
+)
 from cockpit.connectors.ports import DeployRequest, Probe
-from cockpit.connectors.text import one_line, plain
-from cockpit.connectors.wire_values import HealthWire, Id, Name, Text, TimeUs, web_address
-from cockpit.domain.errors import BadPayload, NotFound
-from cockpit.domain.release import Artifact, Deployment, DeployState, Fleet, Node, NodeStep
+from cockpit.domain.errors import ConnectorError, NotFound, Rejected
+from cockpit.domain.release import Artifact, Deployment, Fleet
 
 MAX_LIMIT = 500  # the interface's own bound of one list
-_HINT = "The deployment system speaks another version of the interface."
-
-
-class StepWire(Struct):
-    """A node's part in a deployment."""
-
-    node: Id
-    state: Literal["pending", "stopping", "starting", "checking", "done", "failed"]
-    digest: Name = ""
-    message: Text = ""
-
-
-class DeploymentWire(Struct):
-    """One deployment; unknown fields are ignored."""
-
-    id: Id
-    key: Name
-    service: Id
-    environment: Id
-    version: Name
-    digest: Name
-    kind: Literal["deploy", "rollback"]
-    state: DeployState
-    requested_by: Name = ""
-    reason: Text = ""
-    from_version: Name = ""
-    from_digest: Name = ""
-    started_at_us: TimeUs = 0
-    finished_at_us: TimeUs = 0
-    steps: tuple[StepWire, ...] = ()
-    message: Text = ""
-
-
-class DeploymentsWire(Struct):
-    """GET …/deployments."""
-
-    deployments: tuple[DeploymentWire, ...]
-
-
-class NodeWire(Struct):
-    """One node of a fleet."""
-
-    name: Id
-    version: Name = ""
-    commit: Name = ""
-    digest: Name = ""
-    healthy: bool | None = None
-    url: Name = ""
-
-
-class FleetWire(Struct):
-    """GET /v1/environments/{environment}/services/{service}."""
-
-    service: Id
-    environment: Id
-    nodes: tuple[NodeWire, ...]
-    active: DeploymentWire | None = None
-
-
-class ArtifactWire(Struct):
-    """One built version."""
-
-    service: Id
-    version: Name
-    commit: Name
-    digest: Id
-    built_at_us: TimeUs = 0
-
-
-class ArtifactsWire(Struct):
-    """GET /v1/services/{service}/artifacts."""
-
-    artifacts: tuple[ArtifactWire, ...]
-
-
-def parse_fleet(body: bytes, service: str, environment: str) -> Fleet:
-    """The fleet asked for; BadPayload for another one, or where two nodes have one name."""
-    fleet = decode(body, FleetWire)
-    _same("$.service", fleet.service, service)
-    _same("$.environment", fleet.environment, environment)
-    names = [node.name for node in fleet.nodes]
-    if len(set(names)) != len(names):
-        raise BadPayload("$.nodes names a node twice.", hint=_HINT)
-    nodes = tuple(
-        Node(
-            name=node.name,
-            service=service,
-            environment=environment,
-            version=node.version,
-            commit=node.commit,
-            digest=node.digest,
-            healthy=node.healthy,
-            url=web_address(node.url),
-        )
-        for node in fleet.nodes
-    )
-    if fleet.active is not None:
-        _same("$.active.service", fleet.active.service, service)
-        _same("$.active.environment", fleet.active.environment, environment)
-    return Fleet(service, environment, nodes, _deployment(fleet.active) if fleet.active is not None else None)
-
-
-def parse_artifacts(body: bytes, service: str) -> tuple[Artifact, ...]:
-    """What can be deployed; each has a digest."""
-    artifacts = decode(body, ArtifactsWire).artifacts
-    for index, artifact in enumerate(artifacts):
-        _same(f"$.artifacts[{index}].service", artifact.service, service)
-    return tuple(Artifact(a.service, a.version, a.commit, a.digest, a.built_at_us) for a in artifacts)
-
-
-def parse_deployments(body: bytes, service: str, environment: str) -> tuple[Deployment, ...]:
-    """A service's deployments in an environment."""
-    deployments = decode(body, DeploymentsWire).deployments
-    for index, deployment in enumerate(deployments):
-        _same(f"$.deployments[{index}].service", deployment.service, service)
-        _same(f"$.deployments[{index}].environment", deployment.environment, environment)
-    return tuple(_deployment(d) for d in deployments)
-
-
-def parse_deployment(body: bytes, deployment_id: str = "", key: str = "") -> Deployment:
-    """One deployment; BadPayload where it is not the one asked for by id or key ("" = any)."""
-    deployment = decode(body, DeploymentWire)
-    if deployment_id:
-        _same("$.id", deployment.id, deployment_id)
-    if key:
-        _same("$.key", deployment.key, key)
-    return _deployment(deployment)
-
-
-def parse_started(body: bytes, request: DeployRequest, key: str) -> Deployment:
-    """The deployment that answers `request`; BadPayload where it is another one."""
-    started = parse_deployment(body, key=key)
-    for field in ("service", "environment", "digest", "kind"):
-        _same(f"$.{field}", getattr(started, field), getattr(request, field))
-    return started
-
-
-def parse_health(body: bytes) -> Probe:
-    """What "test connection" shows."""
-    health = decode(body, HealthWire)
-    return Probe(reached=health.reached, identity=one_line(health.identity, 200))
-
-
-def _same(where: str, found: str, asked: str) -> None:
-    if found != asked:
-        raise BadPayload(f"{where} is “{one_line(found, 100)}”, asked was “{one_line(asked, 100)}”.", hint=_HINT)
-
-
-def _deployment(wire: DeploymentWire) -> Deployment:
-    return Deployment(
-        id=wire.id,
-        key=wire.key,
-        service=wire.service,
-        environment=wire.environment,
-        version=wire.version,
-        digest=wire.digest,
-        kind=wire.kind,
-        state=wire.state,
-        requested_by=wire.requested_by,
-        reason=plain(wire.reason),
-        from_version=wire.from_version,
-        from_digest=wire.from_digest,
-        started_at_us=wire.started_at_us,
-        finished_at_us=wire.finished_at_us,
-        steps=tuple(NodeStep(s.node, s.state, s.digest, plain(s.message)) for s in wire.steps),
-        message=plain(wire.message),
-    )
+_HEALTH = "/v1/health"
+_OTHER_VENUE = "Switch it by the venue's own means, or connect a command that does (a connection of the kind venue-command)."
+_OTHER_TRAFFIC = "Share the traffic out by the load balancer's own means, and leave the weight steps out of the strategy."
 
 
 class OpenDeployment:
-    """DeploymentApi over HTTP. Blocks; one call at a time; ConnectorErrors only."""
+    """DeploymentApi, Holds, Venue and Traffic over HTTP. Blocks; one call at a time; ConnectorErrors only.
+
+    What the system does not offer raises NotFound, and its hint says what to do instead.
+    """
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
@@ -200,7 +51,7 @@ class OpenDeployment:
         def parse(body: bytes) -> Fleet:
             return parse_fleet(body, service, environment)
 
-        return self._client.read(segments("v1", "environments", environment, "services", service), parse)
+        return self._client.read(_place(service, environment), parse)
 
     def artifacts(self, service: str) -> tuple[Artifact, ...]:
         """What can be deployed, newest first."""
@@ -216,16 +67,18 @@ class OpenDeployment:
         def parse(body: bytes) -> tuple[Deployment, ...]:
             return parse_deployments(body, service, environment)
 
-        path = segments("v1", "environments", environment, "services", service, "deployments")
-        return self._client.read(path, parse, {"limit": max(1, min(limit, MAX_LIMIT))})[:limit]
+        return self._client.read(_place(service, environment, "deployments"), parse, {"limit": max(1, min(limit, MAX_LIMIT))})[:limit]
 
     def deploy(self, request: DeployRequest, key: str) -> Deployment:
-        """Start a deployment; sent once, never again."""
+        """Start a deployment; sent once, never again. To some nodes only where the system says that it can."""
+        # a system that does not know the field would ignore it, and change all nodes
+        if request.nodes and "nodes" not in self._client.read(_HEALTH, parse_health)[1]:
+            raise self._not_offered("deploying to some of the nodes", "Deploy to all of them, without a strategy by node.")
 
         def parse(body: bytes) -> Deployment:
             return parse_started(body, request, key)
 
-        return self._client.write("/v1/deployments", request, parse, key)
+        return self._client.write("/v1/deployments", RequestWire(**msgspec.structs.asdict(request)), parse, key)
 
     def find(self, key: str) -> Deployment | None:
         """The deployment that `key` started, None where the system never saw it."""
@@ -254,6 +107,56 @@ class OpenDeployment:
 
         return self._client.write(segments("v1", "deployments", deployment_id, "abort"), None, parse)
 
+    def hold(self, service: str, environment: str, digest: str, held: bool, reason: str) -> Fleet:
+        """Forbid (or allow again) that this artifact is deployed there."""
+
+        def parse(body: bytes) -> Fleet:
+            return parse_fleet(body, service, environment)
+
+        with self._optional("holding a version back", "Switch deploying by itself off there, by its own means, until the hold is cleared."):
+            return self._client.write(_place(service, environment, "holds", digest), HoldWire(held, reason), parse, method="PUT")
+
+    def mode(self, service: str, environment: str) -> str:
+        """The trading mode now; "mixed" where the nodes differ."""
+        with self._optional("trading modes", _OTHER_VENUE):
+            return self._client.read(_place(service, environment, "mode"), parse_mode)
+
+    def set_mode(self, service: str, environment: str, mode: str) -> str:
+        """Switch it and answer what holds then; sent once."""
+        with self._optional("trading modes", _OTHER_VENUE):
+            return self._client.write(_place(service, environment, "mode"), ModeWire(mode), parse_mode, method="PUT")
+
+    def weights(self, service: str, environment: str) -> dict[str, int]:
+        """Percent of the traffic by node."""
+        with self._optional("sharing the traffic out", _OTHER_TRAFFIC):
+            # a copy: the answer is remembered while the system says that nothing changed
+            return dict(self._client.read(_place(service, environment, "weights"), parse_weights))
+
+    def set_weights(self, service: str, environment: str, weights: dict[str, int]) -> dict[str, int]:
+        """Set the percent of these nodes and answer what holds then; sent once."""
+        with self._optional("sharing the traffic out", _OTHER_TRAFFIC):
+            return self._client.write(_place(service, environment, "weights"), WeightsWire(weights), parse_weights, method="PUT")
+
     def probe(self) -> Probe:
         """The system's name and version, and as whom it sees us."""
-        return self._client.read("/v1/health", parse_health)
+        return self._client.read(_HEALTH, parse_health)[0]
+
+    @contextmanager
+    def _optional(self, what: str, instead: str) -> Iterator[None]:
+        """404 and 405 at an optional part's path: it is not offered there."""
+        try:
+            yield
+        except NotFound as error:
+            raise self._not_offered(what, instead, error) from None
+        except Rejected as error:
+            if error.status != 405:
+                raise
+            raise self._not_offered(what, instead, error) from None
+
+    def _not_offered(self, what: str, instead: str, error: ConnectorError | None = None) -> NotFound:
+        said = f" ({error.message.rstrip('.')})" if error is not None else ""
+        return NotFound(f"{self._client.name} does not offer {what} there{said}.", hint=instead, title="Not offered")
+
+
+def _place(service: str, environment: str, *more: str) -> str:
+    return segments("v1", "environments", environment, "services", service, *more)

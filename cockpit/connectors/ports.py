@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from cockpit.domain.approvals import Approval
 from cockpit.domain.calendar import Freeze
 from cockpit.domain.checks import CheckRun
 from cockpit.domain.metrics import Reading
@@ -146,6 +147,20 @@ class Holds(Protocol):
 
     def hold(self, service: str, environment: str, digest: str, held: bool, reason: str) -> Fleet:
         """Forbid (or allow again) that this artifact is deployed there. Doing it twice changes nothing."""
+
+
+@runtime_checkable
+class Reviews(Protocol):
+    """Reviews that a forge already holds."""
+
+    def reviews(self, service: Service, versions: tuple[Version, ...]) -> tuple[Approval, ...]:
+        """Who approved or rejected the commits of these versions there, `source` "forge"; `environment` "" = it counts for every one.
+
+        Bound to the version's commit; a review of an earlier commit has that commit's id. The digest is "" where the forge builds nothing.
+        """
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
 
 
 @runtime_checkable

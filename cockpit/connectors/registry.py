@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any, cast
 
-from cockpit.connectors.ports import ConnectorSpec, Field, Probe
+from cockpit.connectors.ports import ConnectorSpec, Field, Lock, Probe, SignedWords
 from cockpit.domain.errors import BadPayload, CockpitError, ConfigError, ConnectorError
 
 ENTRY_POINTS = "release_cockpit.connectors"
@@ -56,6 +56,45 @@ def _git(options: dict[str, str], secret: Secret) -> Any:
     return GitLocal(options["path"])
 
 
+def _icalendar(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.icalendar_file import IcalendarFile
+
+    return IcalendarFile(**options, token=secret)
+
+
+def _venue_command(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.venue_command import VenueCommand
+
+    return VenueCommand(options["mode_command"], options["set_command"], options["timeout_s"])
+
+
+def signed_words(
+    path: str,
+    remote: str = "",
+    *,
+    me: tuple[str, str] = ("", ""),
+    key: tuple[str, str] = ("", ""),
+    allowed_signers: str = "",
+    revoked_keys: str = "",
+    openpgp: dict[str, str] | None = None,
+) -> SignedWords:
+    """The signed words of a repository on disk. `me` is (name, e-mail), `key` is (ssh or openpgp, git's user.signingKey).
+
+    Blocks nothing: the repository is looked at with the first question. It is no kind of connection: the policy as a whole describes it.
+    """
+    from cockpit.connectors.git_signed import GitSigned, Signer
+    from cockpit.connectors.git_verify import Trust
+
+    return GitSigned(path, Signer(*me, *key), Trust(allowed_signers, revoked_keys, openpgp or {}), remote)
+
+
+def shared_lock(path: str, remote: str = "") -> Lock:
+    """The locks of environments that a team keeps in a repository on disk and, with `remote`, in what it is a copy of."""
+    from cockpit.connectors.git_lock import GitLock
+
+    return GitLock(path, remote)
+
+
 CONNECTORS: tuple[ConnectorSpec, ...] = (
     ConnectorSpec(
         kind="git",
@@ -76,10 +115,15 @@ CONNECTORS: tuple[ConnectorSpec, ...] = (
     ConnectorSpec(
         kind="deployment-v1",
         title="Deployment system (open interface)",
-        ports=("DeploymentApi",),
+        ports=("DeploymentApi", "Holds", "Venue", "Traffic"),
         fields=(_URL, _TOKEN, _CA_FILE),
         create=_deployment,
-        rights=("read environments, artifacts and deployments", "start and abort deployments"),
+        rights=(
+            "read environments, artifacts and deployments",
+            "start and abort deployments",
+            "where it offers that: hold versions back, switch trading modes, share the traffic out",
+        ),
+        exclusive=True,
     ),
     ConnectorSpec(
         kind="openmetrics",
@@ -95,6 +139,41 @@ CONNECTORS: tuple[ConnectorSpec, ...] = (
         ),
         create=_openmetrics,
         rights=("read each node's metrics page",),
+    ),
+    ConnectorSpec(
+        kind="venue-command",
+        title="Trading mode by commands",
+        ports=("Venue",),
+        fields=(
+            Field("mode_command", "Command that tells the mode", description="{service} and {environment} are filled in; it prints JSON"),
+            Field("set_command", "Command that sets the mode", description="The same, and {mode}; it prints the mode that holds then"),
+            Field("timeout_s", "Time limit (seconds)", kind="number", required=False, default="15", description="Then it is ended"),
+        ),
+        create=_venue_command,
+        rights=("start these two commands as you",),
+    ),
+    ConnectorSpec(
+        kind="icalendar",
+        title="Calendar of freezes (iCalendar)",
+        ports=("Calendar",),
+        fields=(
+            Field("path", "File", kind="path", required=False, description="An iCalendar file (.ics); this or the address"),
+            Field("url", "Address", kind="url", required=False, description="Where the calendar is served; this or the file"),
+            Field("environments", "Environments", required=False, description="Comma separated; empty means all"),
+            Field(
+                "hard",
+                "Hard",
+                kind="choice",
+                required=False,
+                default="false",
+                choices=("false", "true"),
+                description="No override passes its events",
+            ),
+            _TOKEN,
+            _CA_FILE,
+        ),
+        create=_icalendar,
+        rights=("read the calendar",),
     ),
 )
 

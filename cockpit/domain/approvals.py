@@ -1,17 +1,21 @@
-"""Approvals bound to one commit and one artifact: four eyes, no double signing."""
+"""Approvals bound to one commit and one artifact: who counts, what is missing, and nobody twice."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
-from cockpit.domain.release import Version
+from cockpit.domain.release import Version, address_of
+
+AHEAD_S = 300.0  # clocks of two machines differ; by more than this a date is wrong, and a word could outlive its expiry
 
 
 class Approval(Struct, frozen=True, gc=False):
     """One person's word on exactly one commit and digest, for one environment. `who` is an e-mail address in lower case.
 
     `signer`: the fingerprint of the key that signed it, "" = unsigned. `why_not`: why the word itself is void (forged, key revoked).
-    `source`: where it is kept: journal, git or the forge.
+    `source`: where it is kept: journal, git or the forge. A forge's review may be of no environment and no digest: "" is all of them.
     """
 
     service: str
@@ -40,8 +44,9 @@ class Quorum(Struct, frozen=True, gc=False):
 class ApprovalRule(Struct, frozen=True, gc=False):
     """How many must approve, who may, and who never counts.
 
-    `groups`: only their `members` count (both empty: anybody). `apart`: of author, requester and deployer those whose own approval never
-    counts. `expires_s`: 0 = never. `signed`: only words signed with a key that the policy knows count.
+    `groups`: only their `members` count, and those of a quorum's group (no groups and no members: anybody). `apart`: of author,
+    requester and deployer those whose own approval never counts. `expires_s`: 0 = never. `signed`: only words signed with a key that
+    the policy knows count.
     """
 
     required: int = 0
@@ -51,6 +56,17 @@ class ApprovalRule(Struct, frozen=True, gc=False):
     apart: frozenset[str] = frozenset({"author", "requester"})
     expires_s: float = 0.0
     signed: bool = False
+
+    def may(self, who: str) -> bool:
+        """Whether an approval of that person can count at all."""
+        if not self.groups and not self.members:
+            return True
+        return _among(who, self.members) or any(_among(who, q.members) for q in self.quorums)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for any approval."""
+        return self.required > 0 or any(q.at_least > 0 for q in self.quorums)
 
 
 class Counted(Struct, frozen=True, gc=False):
@@ -78,57 +94,148 @@ class Decision(Struct, frozen=True, gc=False):
         return not self.reasons
 
 
-def decide(approvals: tuple[Approval, ...], version: Version, environment: str, required: int, authors: frozenset[str] | None) -> Decision:
-    """Count the approvals of `version` for `environment`.
+class _Question(Struct, frozen=True):
+    """What is decided about, and by what."""
 
-    Each person's newest word counts once; an author or co-author of a commit in the version never counts; another commit or digest
-    than the version's never counts. With `authors` None (not known) nobody's approval counts yet.
+    version: Version
+    rule: ApprovalRule
+    authors: frozenset[str] | None
+    apart: dict[str, str]  # requester and deployer, where they are kept apart, with the words for each
+    now_us: int
+
+
+def decide(
+    approvals: tuple[Approval, ...],
+    version: Version,
+    environment: str,
+    rule: ApprovalRule,
+    authors: frozenset[str] | None,
+    *,
+    requester: str = "",
+    deployer: str = "",
+    now_us: int = 0,
+) -> Decision:
+    """Count the approvals of `version` for `environment` by `rule`.
+
+    Each person's newest word counts once; a word on another commit or artifact, void, unsigned where the rule asks for signatures or dated
+    in the future counts for nothing and takes nothing back. Anybody's standing rejection blocks, and does not expire. With `authors` None
+    (not known) nobody's approval counts where authors are kept apart. `now_us` 0: the time is not known, so nothing that expires counts.
     """
-    here = (version.service, version.name, environment)
-    mine = list(dict.fromkeys(a for a in approvals if (a.service, a.version, a.environment) == here))
-    # a word on another commit of the same name does not take back what was said of this one
-    newest = {(_person(a.who), a.commit, a.digest): a for a in sorted(mine, key=lambda a: a.at_us)}
-    votes = tuple(_weigh(a, newest, version, authors) for a in sorted(mine, key=lambda a: -a.at_us))
-    reasons = [
-        f"rejected by {v.approval.name}: {v.approval.comment or 'no reason given'}" for v in votes if v.counts and not v.approval.approved
-    ]
-    given = sum(v.counts and v.approval.approved for v in votes)
-    if given < required:
-        reasons.append(f"{given} of {required} approvals given")
-    if authors is None and required:
-        reasons.append("the authors of the commits are not known yet")
-    return Decision(required, votes, tuple(reasons), authors is not None)
+    named = {
+        "requester": (requester, "who asked for the deployment cannot approve it"),
+        "deployer": (deployer, "who deploys cannot approve"),
+    }
+    apart = {_person(address_of(who)): words for role, (who, words) in named.items() if role in rule.apart and who.strip()}
+    question = _Question(version, rule, authors, apart, now_us)
+    mine = sorted(dict.fromkeys(a for a in approvals if _about(a, version, environment)), key=_order)
+    unfit = {id(a): _unfit(a, question) for a in mine}
+    newest = {_person(a.who): a for a in mine if not unfit[id(a)]}
+    votes = tuple(_weigh(a, unfit[id(a)], newest, question) for a in reversed(mine))
+    return Decision(rule.required, votes, tuple(_missing(votes, rule, authors)), authors is not None or "author" not in rule.apart)
 
 
-def _weigh(approval: Approval, newest: dict[tuple[str, str, str], Approval], version: Version, authors: frozenset[str] | None) -> Counted:
+def _about(approval: Approval, version: Version, environment: str) -> bool:
+    everywhere = approval.source == "forge" and not approval.environment
+    return (approval.service, approval.version) == (version.service, version.name) and (everywhere or approval.environment == environment)
+
+
+def _order(approval: Approval) -> tuple[int, bool]:
+    """By time; of two words of one moment the rejection is the later one."""
+    return approval.at_us, not approval.approved
+
+
+def _unfit(approval: Approval, question: _Question) -> str:
+    """Why a word says nothing about this version, whoever's it is; "" where it does."""
+    version, now = question.version, question.now_us
+    if approval.why_not:
+        return approval.why_not
     if not _person(approval.who):
-        return Counted(approval, False, "nobody's name stands under it")
-    if newest[_person(approval.who), approval.commit, approval.digest] is not approval:
-        return Counted(approval, False, "replaced by a later word of the same person")
+        return "nobody's name stands under it"
     if approval.commit != version.commit:
-        return Counted(approval, False, "given for another commit")
-    if version.digest and approval.digest != version.digest:
-        return Counted(approval, False, "given for another artifact")
-    if not approval.approved:
-        return Counted(approval, True)
-    if authors is None:
-        return Counted(approval, False, "the authors of the commits are not known yet")
-    if _person(approval.who) in authors:
-        return Counted(approval, False, "an author of this version cannot approve it")
-    return Counted(approval, True)
+        return "given for another commit"
+    by_commit = approval.source == "forge" and not approval.digest and bool(approval.commit)
+    if version.digest and approval.digest != version.digest and not by_commit:
+        return "given for another artifact"
+    if question.rule.signed and not approval.signer:
+        return "not signed: only signed words count here"
+    if now and approval.at_us > now + AHEAD_S * 1e6:
+        return "dated in the future: check the clocks"
+    return ""
 
 
-def why_not_approve(who: str, version: Version, authors: frozenset[str] | None) -> str:
-    """Why `who` may not approve `version`; empty when they may."""
+def _weigh(approval: Approval, unfit: str, newest: dict[str, Approval], question: _Question) -> Counted:
+    if unfit:
+        return Counted(approval, False, unfit)
+    if newest[_person(approval.who)] is not approval:
+        return Counted(approval, False, "replaced by a later word of the same person")
+    why = _why_no_approval(approval, question) if approval.approved else ""
+    return Counted(approval, not why, why)
+
+
+def _why_no_approval(approval: Approval, question: _Question) -> str:
+    """Why this approval, the person's last word, does not count; "" where it does."""
+    rule, who = question.rule, _person(approval.who)
+    if not rule.may(who):
+        return f"not in {_either(rule)}"
+    if rule.expires_s > 0 and not question.now_us:
+        return "whether it has expired is not known"
+    if rule.expires_s > 0 and question.now_us - approval.at_us > rule.expires_s * 1e6:
+        return f"expired: it was good for {_span(rule.expires_s)}"
+    if who in question.apart:
+        return question.apart[who]
+    return _why_author(who, question.authors, rule, "an author of this version cannot approve it")
+
+
+def _missing(votes: tuple[Counted, ...], rule: ApprovalRule, authors: frozenset[str] | None) -> Iterable[str]:
+    for vote in votes:
+        if vote.counts and not vote.approval.approved:
+            yield f"rejected by {vote.approval.name}: {vote.approval.comment or 'no reason given'}"
+    given = [vote.approval.who for vote in votes if vote.counts and vote.approval.approved]
+    if len(given) < rule.required:
+        yield f"{len(given)} of {rule.required} approvals given"
+    for quorum in rule.quorums:
+        of_group = sum(_among(who, quorum.members) for who in given)
+        if of_group < quorum.at_least:
+            yield f"at least {quorum.at_least} of {quorum.group} must approve" + (f", {of_group} did" if of_group else "")
+    if authors is None and rule.asks and "author" in rule.apart:
+        yield "the authors of the commits are not known yet"
+
+
+def why_not_approve(
+    who: str, version: Version, authors: frozenset[str] | None, rule: ApprovalRule | None = None, requester: str = ""
+) -> str:
+    """Why `who` may not approve `version` by `rule`; empty when they may."""
+    rule = rule or ApprovalRule()
     if not _person(who):
         return "it is not known who you are: set your name and e-mail in the settings"
     if not version.commit or not version.digest:
         return "the artifact's digest is not known yet"
+    if not rule.may(who):
+        return f"you are not in {_either(rule)}"
+    if "requester" in rule.apart and requester.strip() and _person(address_of(requester)) == _person(who):
+        return "you asked for this deployment yourself"
+    return _why_author(_person(who), authors, rule, "you are an author of a commit in this version")
+
+
+def _why_author(who: str, authors: frozenset[str] | None, rule: ApprovalRule, words: str) -> str:
+    if "author" not in rule.apart:
+        return ""
     if authors is None:
         return "the authors of the commits are not known yet"
-    if _person(who) in authors:
-        return "you are an author of a commit in this version"
-    return ""
+    return words if _among(who, authors) else ""
+
+
+def _either(rule: ApprovalRule) -> str:
+    names = list(dict.fromkeys((*rule.groups, *(q.group for q in rule.quorums))))
+    return " or ".join(names) if names else "a group that approves here"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} min"
+
+
+def _among(who: str, people: frozenset[str]) -> bool:
+    return _person(who) in people or any(_person(person) == _person(who) for person in people)
 
 
 def _person(who: str) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from msgspec import Struct
 
 from cockpit.domain.approvals import Decision
+from cockpit.domain.calendar import Freezes
 from cockpit.domain.checks import CheckState, Summary
+from cockpit.domain.fingerprint import fingerprint
+from cockpit.domain.lines import listed, moment
 from cockpit.domain.release import Environment, Fleet, Version
+from cockpit.domain.statements import Hold, Override
 
 
 class Reason(Struct, frozen=True, gc=False):
-    """Why not: the place to look (versions, checks, approvals, sources, activity), and the words."""
+    """Why not: the place to look (overview, versions, checks, approvals, freezes, sources, activity), and the words."""
 
     place: str
     text: str
@@ -26,8 +30,18 @@ class Readiness(Struct, frozen=True, gc=False):
         return not self.reasons
 
 
-def readiness(version: Version, environment: Environment, checks: Summary, decision: Decision, before: Fleet | None) -> Readiness:
-    """Check tests, approvals and the way to production.
+class Gates(Struct, frozen=True, gc=False):
+    """What may hold a version back besides tests and approvals. `freezes` None: no calendar was asked."""
+
+    freezes: Freezes | None = None
+    override: Override | None = None
+    hold: Hold | None = None
+
+
+def readiness(
+    version: Version, environment: Environment, checks: Summary, decision: Decision, before: Fleet | None, gates: Gates | None = None
+) -> Readiness:
+    """Check tests, approvals, the way to production, freezes and holds.
 
     `before` is what runs in the environment that `environment.after` names; None when that is not known, or no longer.
     """
@@ -41,7 +55,32 @@ def readiness(version: Version, environment: Environment, checks: Summary, decis
     missing = _not_there(version, before) if environment.after else ""
     if missing:
         reasons.append(Reason("versions", f"{environment.after} comes first: {missing}"))
+    frozen = why_frozen(gates.freezes, gates.override) if gates is not None and gates.freezes is not None else ""
+    if frozen:
+        reasons.append(Reason("freezes", frozen))
+    if gates is not None and gates.hold is not None:
+        reasons.append(Reason("approvals", why_held(gates.hold)))
     return Readiness(tuple(reasons))
+
+
+def why_frozen(freezes: Freezes, override: Override | None) -> str:
+    """Why nothing may be deployed now; "" where it may. An override passes all but a hard freeze."""
+    hard = [f for f in freezes.now if f.hard]
+    if override is not None and not hard:
+        return ""
+    if freezes.now:
+        first = (hard or list(freezes.now))[0]
+        until = moment(max(f.end_us for f in freezes.now))
+        words = f"frozen until {until}: {first.name}" + (f" ({first.source})" if first.source else "")
+        words += "; a hard freeze, no override passes it" if hard else ""
+        return f"{words}; next safe window from {moment(freezes.safe[0])}" if freezes.safe is not None else words
+    return f"whether it is frozen is not known: {listed(freezes.unknown)} does not answer" if freezes.unknown else ""
+
+
+def why_held(hold: Hold) -> str:
+    """Who holds a version, since when and why, and what ends it."""
+    why = hold.reason or "no reason given"
+    return f"{hold.version} is held by {hold.who or 'nobody known'} since {moment(hold.at_us)}: {why} (a named person clears it)"
 
 
 def _not_there(version: Version, before: Fleet | None) -> str:
@@ -51,8 +90,7 @@ def _not_there(version: Version, before: Fleet | None) -> str:
     live = before.live
     if live is None:
         return "it runs nothing"
-    agree, total = before.agreement
-    if agree < total:
+    if not fingerprint(before).whole:
         return "its nodes do not agree"
     if live.digest == version.digest:
         return ""

@@ -59,7 +59,7 @@ class Commit(Struct, frozen=True, gc=False):
     reviewers: tuple[str, ...] = ()
     co_authors: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    rollback: str = ""  # the value of its `Rollback:` trailer
+    rollback: str = ""  # the values of its `Rollback:` trailers, one a line
 
 
 class Changes(Struct, frozen=True, gc=False):

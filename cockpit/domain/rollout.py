@@ -7,31 +7,12 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cockpit.domain.checks import p90
-from cockpit.domain.facts import Fact
+from cockpit.domain.lines import Line as Line
+from cockpit.domain.lines import LineState as LineState
+from cockpit.domain.preflight import Facts as Facts
+from cockpit.domain.preflight import preflight
 from cockpit.domain.readiness import Readiness, Reason
-from cockpit.domain.release import Artifact, Changes, Deployment, DeployState, Fleet, Version
-
-
-class LineState(StrEnum):
-    """A preflight line's answer. UNKNOWN never reads as ok."""
-
-    OK = "ok"
-    WARNING = "warning"
-    BLOCKED = "blocked"
-    UNKNOWN = "unknown"
-
-
-class Line(Struct, frozen=True, gc=False):
-    """One preflight line, the time its fact was seen (0: never), and where to look.
-
-    `insist`: though blocked or unknown, a person may pass it by giving a reason, which is journaled.
-    """
-
-    state: LineState
-    text: str
-    at_us: int = 0
-    place: str = ""
-    insist: bool = False
+from cockpit.domain.release import Changes, Deployment, DeployState, Fleet, Version
 
 
 class RolloutPlan(Struct, frozen=True, gc=False):
@@ -52,7 +33,7 @@ class RolloutPlan(Struct, frozen=True, gc=False):
     @property
     def insists(self) -> tuple[str, ...]:
         """What firing it passes over, in words; not empty: it needs a reason."""
-        return tuple(line.text for line in self.preflight if line.insist and line.state in (LineState.BLOCKED, LineState.UNKNOWN))
+        return tuple(line.text for line in self.preflight if line.insist and line.open)
 
     @property
     def facts(self) -> tuple[object, ...]:
@@ -71,18 +52,6 @@ class Refusal(Struct, frozen=True, gc=False):
     target: Version | None = None
     from_version: str = ""
     preflight: tuple[Line, ...] = ()
-
-
-class Facts(Struct, frozen=True, gc=False):
-    """Everything a plan is made from; None where nothing is known."""
-
-    now_us: int
-    fleet: Fact[Fleet] | None
-    artifacts: Fact[tuple[Artifact, ...]] | None
-    history: Fact[tuple[Deployment, ...]] | None
-    versions: Fact[tuple[Version, ...]] | None
-    changes: Changes | None = None
-    busy: str = ""
 
 
 class ActionState(StrEnum):
@@ -105,7 +74,7 @@ class ActionState(StrEnum):
 
 
 TRANSITIONS: dict[ActionState, frozenset[ActionState]] = {
-    ActionState.INTENDED: frozenset({ActionState.SENT, ActionState.UNKNOWN, ActionState.NOT_SENT}),
+    ActionState.INTENDED: frozenset({ActionState.SENT, ActionState.UNKNOWN, ActionState.REFUSED, ActionState.NOT_SENT}),
     ActionState.SENT: frozenset({ActionState.FOLLOWING, ActionState.UNKNOWN, ActionState.REFUSED, ActionState.DONE, ActionState.NOT_SENT}),
     ActionState.UNKNOWN: frozenset({ActionState.FOLLOWING, ActionState.NOT_SENT}),
     ActionState.FOLLOWING: frozenset({ActionState.VERIFYING, ActionState.FAILED, ActionState.ABORTED, ActionState.UNKNOWN}),
@@ -119,7 +88,11 @@ TRANSITIONS: dict[ActionState, frozenset[ActionState]] = {
 
 
 class Action(Struct, frozen=True, gc=False):
-    """A write action as the cockpit knows it. `key` is the idempotency key and the journal's handle."""
+    """A write action as the cockpit knows it.
+
+    `key` is the idempotency key and the journal's handle; `nodes`: only these change (() = all). `let_go`: who no longer waits for its
+    outcome, and why; "" = it is waited for.
+    """
 
     key: str
     kind: str
@@ -137,6 +110,8 @@ class Action(Struct, frozen=True, gc=False):
     deployment: Deployment | None = None
     proof: tuple[Line, ...] = ()
     message: str = ""
+    nodes: tuple[str, ...] = ()
+    let_go: str = ""
 
     def to(self, state: ActionState) -> Action:
         """The same action in its next state; ValueError where the step is not legal."""
@@ -172,19 +147,21 @@ def expected_s(history: tuple[Deployment, ...]) -> float | None:
 def plan(kind: str, service: str, environment: str, target: Version | None, facts: Facts, ready: Readiness) -> RolloutPlan | Refusal:
     """Plan `kind` ("deploy" or "rollback") of `target`, or say why not.
 
-    A blocked or unknown preflight line, and any reason of `ready`, refuses. For a rollback `ready` is empty: tests and approvals
-    must not stand in the way of going back.
+    A blocked or unknown preflight line refuses unless it may be insisted on; so does any reason of `ready`. For a rollback `ready` is
+    empty: tests, approvals and freezes must not stand in the way of going back, they are only said.
     """
     live = facts.fleet.value.live if facts.fleet else None
-    lines = _preflight(kind, target, facts)
+    own, said = preflight(kind, target, facts)
     reasons = list(ready.reasons)
     if target is None:
         words = "no earlier good version is known here" if kind == "rollback" else "choose a version first"
         reasons.insert(0, Reason("versions", words))
-    reasons += [Reason(line.place, line.text) for line in lines if line.state in (LineState.BLOCKED, LineState.UNKNOWN)]
+    told = {reason.text for reason in reasons}
+    # what readiness decides stands in `ready` already; of the rollback's only a hold can be open, and that one may be insisted on
+    reasons += [Reason(line.place, line.text) for line in own if line.open and not line.insist and line.text not in told]
     from_version = live.version if live else ""
     if reasons or target is None or facts.fleet is None:
-        return Refusal(kind, service, environment, tuple(reasons), target, from_version, lines)
+        return Refusal(kind, service, environment, tuple(reasons), target, from_version, (*own, *said))
     return RolloutPlan(
         kind=kind,
         service=service,
@@ -195,70 +172,6 @@ def plan(kind: str, service: str, environment: str, target: Version | None, fact
         nodes=tuple(n.name for n in facts.fleet.value.nodes),
         changes=facts.changes,
         expected_s=expected_s(facts.history.value) if facts.history else None,
-        preflight=lines,
+        preflight=(*own, *said),
+        emergency=facts.around is not None and facts.around.emergency,
     )
-
-
-def _preflight(kind: str, target: Version | None, facts: Facts) -> tuple[Line, ...]:
-    lines = [_nodes_line(facts), _active_line(facts)]
-    if target is not None:
-        lines[:0] = [_artifact_line(target, facts), _difference_line(target, facts)]
-    if kind == "rollback":
-        lines.append(_changes_line(facts))
-    return tuple(lines)
-
-
-def _seen(fact: Fact[object] | None) -> int:
-    return fact.at_us if fact else 0
-
-
-def _artifact_line(target: Version, facts: Facts) -> Line:
-    known, seen = facts.artifacts, _seen(facts.artifacts)  # type: ignore[arg-type]
-    if known is None or known.stale(facts.now_us):
-        return Line(LineState.UNKNOWN, f"whether the artifact of {target.name} still exists is not known", seen, "sources")
-    if any(a.digest == target.digest for a in known.value):
-        return Line(LineState.OK, f"artifact {target.digest[:12]} exists", seen)
-    return Line(LineState.BLOCKED, f"the artifact of {target.name} is gone", seen, "versions")
-
-
-def _difference_line(target: Version, facts: Facts) -> Line:
-    fleet, seen = facts.fleet, _seen(facts.fleet)  # type: ignore[arg-type]
-    if fleet is None or fleet.stale(facts.now_us):
-        return Line(LineState.UNKNOWN, "what runs there now is not known", seen, "sources")
-    agree, total = fleet.value.agreement
-    if fleet.value.live is not None and fleet.value.live.digest == target.digest and agree == total:
-        return Line(LineState.BLOCKED, f"{target.name} runs there already on all {total} nodes", seen, "versions")
-    if agree != total:
-        return Line(LineState.WARNING, f"mixed fleet: {agree} of {total} nodes agree", seen, "versions")
-    return Line(LineState.OK, f"all {total} nodes run the same version", seen)
-
-
-def _nodes_line(facts: Facts) -> Line:
-    fleet, seen = facts.fleet, _seen(facts.fleet)  # type: ignore[arg-type]
-    if fleet is None or fleet.stale(facts.now_us):
-        return Line(LineState.UNKNOWN, "whether the nodes can be reached is not known", seen, "sources")
-    if not fleet.value.nodes:
-        return Line(LineState.BLOCKED, "there are no nodes here", seen, "sources")
-    bad = [n.name for n in fleet.value.nodes if not n.healthy]
-    if bad:
-        return Line(LineState.WARNING, f"not healthy: {', '.join(bad)}", seen)
-    return Line(LineState.OK, f"{len(fleet.value.nodes)} nodes healthy", seen)
-
-
-def _active_line(facts: Facts) -> Line:
-    fleet, seen = facts.fleet, _seen(facts.fleet)  # type: ignore[arg-type]
-    if facts.busy:
-        return Line(LineState.BLOCKED, facts.busy, facts.now_us, "activity")
-    if fleet is None or fleet.stale(facts.now_us):
-        return Line(LineState.UNKNOWN, "whether a deployment is under way is not known", seen, "sources")
-    if fleet.value.active is not None and not fleet.value.active.state.final:
-        return Line(LineState.BLOCKED, f"a {fleet.value.active.kind} to {fleet.value.active.version} is under way", seen, "activity")
-    return Line(LineState.OK, "no deployment under way", seen)
-
-
-def _changes_line(facts: Facts) -> Line:
-    seen = _seen(facts.versions)  # type: ignore[arg-type]
-    if facts.changes is None:
-        # going back must work with git down, so this one warns and does not block
-        return Line(LineState.WARNING, "which commits leave is not known", seen, "sources")
-    return Line(LineState.OK, f"{facts.changes.total_in} commits leave", seen)

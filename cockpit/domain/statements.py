@@ -76,7 +76,7 @@ class Debt(Struct, frozen=True, gc=False):
 def holds(statements: tuple[Statement, ...]) -> tuple[Hold, ...]:
     """The holds that stand, oldest first. The newest word on a digest in a place tells; a clear by nobody clears nothing."""
     standing: dict[tuple[str, str, str], Hold] = {}
-    for s in _in_order(statements):
+    for s in _in_order(statements, "hold", "clear"):
         place = (s.service, s.environment, s.digest)
         if s.kind == "hold":
             standing[place] = Hold(s.service, s.environment, s.version, s.digest, s.reason, s.who, s.at_us, s.id)
@@ -90,8 +90,8 @@ def overrides(statements: tuple[Statement, ...], now_us: int) -> tuple[Override,
     ended = {s.about for s in statements if s.kind == "end" and not s.why_not and s.about}
     return tuple(
         Override(s.service, s.environment, s.who, s.reason, s.at_us, s.until_us, s.id)
-        for s in _in_order(statements)
-        if s.kind == "override" and s.at_us <= now_us < s.until_us and s.id not in ended
+        for s in _in_order(statements, "override")
+        if s.at_us <= now_us < s.until_us and s.id not in ended
     )
 
 
@@ -100,16 +100,17 @@ def debts(statements: tuple[Statement, ...]) -> tuple[Debt, ...]:
     signed = {(s.about, s.who) for s in statements if s.kind == "sign-off" and not s.why_not and s.about}
     return tuple(
         Debt(s.service, s.environment, s.version, s.who, s.reason, s.at_us, s.about, s.id)
-        for s in _in_order(statements)
-        if s.kind == "emergency" and not any(about == s.about and who and who != s.who for about, who in signed)
+        for s in _in_order(statements, "emergency")
+        if not any(about == s.about and who and who != s.who for about, who in signed)
     )
 
 
 def requests(statements: tuple[Statement, ...], now_us: int) -> tuple[Statement, ...]:
     """Requests that stand now: not withdrawn, not past their end."""
     over = {s.about for s in statements if s.kind == "withdraw" and not s.why_not and s.about}
-    return tuple(s for s in _in_order(statements) if s.kind == "request" and s.at_us <= now_us < s.until_us and s.id not in over)
+    return tuple(s for s in _in_order(statements, "request") if s.at_us <= now_us < s.until_us and s.id not in over)
 
 
-def _in_order(statements: tuple[Statement, ...]) -> list[Statement]:
-    return sorted((s for s in statements if not s.why_not), key=lambda s: s.at_us)
+def _in_order(statements: tuple[Statement, ...], *kinds: str) -> list[Statement]:
+    # of two words of one moment a hold is the later one: every machine must come to the same answer, and that one harms nobody
+    return sorted((s for s in statements if s.kind in kinds and not s.why_not), key=lambda s: (s.at_us, s.kind == "hold", s.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -38,7 +39,10 @@ class ServiceSet(Struct, frozen=True, gc=False):
 
 
 class Step(Struct, frozen=True, gc=False):
-    """A step of one rollout, with its nodes by name. `undo` says in words what going back does with it; "" = nothing to undo."""
+    """A step of one rollout, with its nodes by name. `undo` says in words what going back does with it; "" = nothing to undo.
+
+    `from_mode` and `from_weights` (percent by node) are what held when the step ran; a mode of "" and no weights: it did not run yet.
+    """
 
     do: str
     service: str
@@ -54,6 +58,7 @@ class Step(Struct, frozen=True, gc=False):
     mode: str = ""
     from_mode: str = ""
     undo: str = ""
+    from_weights: tuple[tuple[str, int], ...] = ()
 
 
 class StepState(StrEnum):
@@ -68,6 +73,35 @@ class StepState(StrEnum):
     UNDONE = "undone"
     SKIPPED = "skipped"
 
+    @property
+    def over(self) -> bool:
+        """Whether the way forward is past it."""
+        return self in (StepState.DONE, StepState.SKIPPED, StepState.UNDONE)
+
+
+STEP_TRANSITIONS: dict[StepState, frozenset[StepState]] = {
+    StepState.WAITING: frozenset({StepState.RUNNING, StepState.HELD, StepState.DONE, StepState.FAILED, StepState.SKIPPED}),
+    # back to waiting, or to done while it was being undone: it turned out that nothing was sent
+    StepState.RUNNING: frozenset(
+        {
+            *(StepState.DONE, StepState.FAILED, StepState.UNKNOWN),
+            *(StepState.UNDONE, StepState.WAITING, StepState.SKIPPED),
+        }
+    ),
+    StepState.UNKNOWN: frozenset(
+        {
+            *(StepState.RUNNING, StepState.DONE, StepState.FAILED),
+            *(StepState.UNDONE, StepState.WAITING, StepState.SKIPPED),
+        }
+    ),
+    StepState.HELD: frozenset({StepState.DONE, StepState.WAITING, StepState.SKIPPED}),
+    StepState.DONE: frozenset({StepState.RUNNING, StepState.UNDONE, StepState.FAILED}),
+    # tried again, or undone: it may have changed some of its nodes
+    StepState.FAILED: frozenset({StepState.WAITING, StepState.RUNNING, StepState.UNDONE, StepState.SKIPPED, StepState.DONE}),
+    StepState.UNDONE: frozenset(),
+    StepState.SKIPPED: frozenset(),
+}
+
 
 class StepRun(Struct, frozen=True, gc=False):
     """A step and what became of it. `action` is the key of the action that carries it out."""
@@ -78,6 +112,14 @@ class StepRun(Struct, frozen=True, gc=False):
     ended_at_us: int = 0
     action: str = ""
     message: str = ""
+
+    def to(self, state: StepState) -> StepRun:
+        """The same step in its next state; ValueError where that is not legal."""
+        from msgspec.structs import replace
+
+        if state is not self.state and state not in STEP_TRANSITIONS[self.state]:
+            raise ValueError(f"a step that is {self.state} cannot become {state}")
+        return replace(self, state=state)
 
 
 class RolloutState(StrEnum):
@@ -93,13 +135,27 @@ class RolloutState(StrEnum):
 
     @property
     def final(self) -> bool:
-        return self in (RolloutState.DONE, RolloutState.FAILED, RolloutState.BACK, RolloutState.ABORTED)
+        return not ROLLOUT_TRANSITIONS[self]
+
+
+ROLLOUT_TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
+    RolloutState.RUNNING: frozenset(
+        {RolloutState.PAUSED, RolloutState.GOING_BACK, RolloutState.DONE, RolloutState.FAILED, RolloutState.ABORTED}
+    ),
+    RolloutState.PAUSED: frozenset({RolloutState.RUNNING, RolloutState.GOING_BACK, RolloutState.FAILED, RolloutState.ABORTED}),
+    RolloutState.GOING_BACK: frozenset({RolloutState.PAUSED, RolloutState.BACK, RolloutState.FAILED, RolloutState.ABORTED}),
+    RolloutState.DONE: frozenset(),
+    RolloutState.FAILED: frozenset(),
+    RolloutState.BACK: frozenset(),
+    RolloutState.ABORTED: frozenset(),
+}
 
 
 class Rollout(Struct, frozen=True, gc=False):
     """Several steps carried out in order: a strategy's deployment, or several services rolled back together.
 
-    `on_failure`: stop, or back (undo in reverse order). `rehearsal`: every question is asked, nothing is sent.
+    `on_failure`: stop, or back (undo in reverse order). `rehearsal`: every question is asked, nothing is sent. `going_back`: the way that
+    it goes on after a pause.
     """
 
     key: str
@@ -114,9 +170,53 @@ class Rollout(Struct, frozen=True, gc=False):
     started_at_us: int = 0
     ended_at_us: int = 0
     message: str = ""
+    going_back: bool = False
 
     @property
     def current(self) -> int:
         """The index of the first step that has not ended; the number of steps where all have."""
-        over = (StepState.DONE, StepState.SKIPPED, StepState.UNDONE)
-        return next((i for i, run in enumerate(self.steps) if run.state not in over), len(self.steps))
+        return next((i for i, run in enumerate(self.steps) if not run.state.over), len(self.steps))
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Each (service, environment) that it touches, once."""
+        return tuple(dict.fromkeys((run.step.service, run.step.environment) for run in self.steps))
+
+    def to(self, state: RolloutState) -> Rollout:
+        """The same rollout in its next state; ValueError where that is not legal."""
+        from msgspec.structs import replace
+
+        if state is not self.state and state not in ROLLOUT_TRANSITIONS[self.state]:
+            raise ValueError(f"a rollout that is {self.state} cannot become {state}")
+        return replace(self, state=state)
+
+
+def inverse(step: Step) -> Step:
+    """The deploy step that undoes this one on the same nodes."""
+    from msgspec.structs import replace
+
+    return replace(step, version=step.from_version, digest=step.from_digest, from_version=step.version, from_digest=step.digest, undo="")
+
+
+def expected(rollout: Rollout, service: str, environment: str) -> dict[str, str]:
+    """The digest that each node should run now, as far as this rollout says; nodes whose step is under way may run either: left out."""
+    answer: dict[str, str] = {}
+    for run in rollout.steps:
+        step = run.step
+        if rollout.rehearsal or step.do != "deploy" or (step.service, step.environment) != (service, environment):
+            continue
+        waits = run.state in (StepState.WAITING, StepState.HELD)
+        # a rollback of several services begins on whatever runs, a mixed fleet too
+        if run.state in (StepState.RUNNING, StepState.UNKNOWN, StepState.FAILED) or (waits and rollout.kind == "rollback"):
+            continue
+        answer |= dict.fromkeys(step.nodes, step.digest if run.state is StepState.DONE else step.from_digest)
+    return answer
+
+
+def expected_now(rollouts: Iterable[Rollout], service: str, environment: str) -> dict[str, str]:
+    """`expected` of the rollouts that have not ended; {} where none is under way there: then all nodes should agree."""
+    answer: dict[str, str] = {}
+    for rollout in rollouts:
+        if not rollout.state.final:
+            answer |= expected(rollout, service, environment)
+    return answer

@@ -17,9 +17,11 @@ from typing import Any
 import msgspec
 
 from cockpit.playground import processes
-from cockpit.playground.deployments import UNDER_WAY, Deployment, DeploymentRequest, Deployments, Pace
+from cockpit.playground.automatic import Automation
+from cockpit.playground.deployments import Deployment, DeploymentRequest, Deployments, Pace
 from cockpit.playground.errors import PlaygroundError
 from cockpit.playground.nodes import Layout, Nodes
+from cockpit.playground.places import OFFERS, PLACE, PlaceApi
 from cockpit.playground.server import ApiError, Request, Response, Router, Server
 from cockpit.playground.tags import SERVICES, Tag, read_tags
 
@@ -31,19 +33,19 @@ _WATCH_EVERY = 2
 class Api:
     """The operations of the deployment API. Called by many threads."""
 
-    def __init__(self, deployments: Deployments, ready: Callable[[], bool]) -> None:
+    def __init__(self, deployments: Deployments, automation: Automation, ready: Callable[[], bool]) -> None:
         self._deployments = deployments
         self._nodes: Nodes = deployments.nodes
         self._layout = deployments.layout
         self._ready = ready
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ask")
-        place = "/v1/environments/{environment}/services/{service}"
+        self._places = PlaceApi(deployments, automation, self._pool)
         self.router = Router(
             [
                 ("GET", "/v1/health", self.health),
                 ("GET", "/v1/environments", self.environments),
-                ("GET", place, self.fleet),
-                ("GET", f"{place}/deployments", self.history),
+                *self._places.routes(),
+                ("GET", f"{PLACE}/deployments", self.history),
                 ("GET", "/v1/services/{service}/artifacts", self.artifacts),
                 ("POST", "/v1/deployments", self.deploy),
                 ("GET", "/v1/deployments/by-key/{key}", self.by_key),
@@ -56,30 +58,18 @@ class Api:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def health(self, _: Request) -> Response:
-        return Response({"name": "playground deployer", "version": "1.0", "identity": "", "ready": self._ready()})
+        return Response({"name": "playground deployer", "version": "1.1", "identity": "", "ready": self._ready(), "offers": OFFERS})
 
     def environments(self, _: Request) -> Response:
         services = list(self._layout.services)
         items = self._layout.environments.items()
         return Response({"environments": [{"name": name, "services": services, "nodes": count} for name, count in items]})
 
-    def _place(self, request: Request) -> tuple[str, str]:
-        service, environment = request.params["service"], request.params["environment"]
-        if service not in self._layout.services or environment not in self._layout.environments:
-            raise ApiError(404, "Unknown place", f"there is no {service} in {environment}", "GET /v1/environments lists what there is.")
-        return service, environment
-
     def _history(self, service: str, environment: str) -> list[Deployment]:
         return [d for d in self._deployments.all() if (d.service, d.environment) == (service, environment)]
 
-    def fleet(self, request: Request) -> Response:
-        service, environment = self._place(request)
-        answers = list(self._pool.map(self._nodes.seen, self._nodes.of(service, environment)))
-        active = next((d for d in self._history(service, environment) if d.state in UNDER_WAY), None)
-        return Response({"service": service, "environment": environment, "nodes": answers, "active": active})
-
     def history(self, request: Request) -> Response:
-        service, environment = self._place(request)
+        service, environment = self._places.place(request)
         return Response({"deployments": self._history(service, environment)[: request.limit]})
 
     def artifacts(self, request: Request) -> Response:
@@ -110,11 +100,12 @@ def _found(deployment: Deployment | None, words: str) -> Response:
 
 
 class Keeper:
-    """Builds artifacts of new tags, sets empty places up, keeps nodes running. `tick` once a second, in one thread."""
+    """Builds artifacts of new tags, sets empty places up, keeps nodes running, deploys by itself. `tick` once a second, in one thread."""
 
-    def __init__(self, directory: Path, deployments: Deployments, released: dict[str, str]) -> None:
+    def __init__(self, directory: Path, deployments: Deployments, automation: Automation, released: dict[str, str]) -> None:
         self._repository = directory / "repo"
         self._deployments = deployments
+        self._automation = automation
         self._released = released
         self._ticks = 0
         self._complaint = ""
@@ -135,6 +126,8 @@ class Keeper:
                 self._begin(tags)
             for tag in tags:
                 self._deployments.nodes.artifacts.build(tag)
+            if self.ready:
+                self._automation.tick()
             self._complaint = ""
         except (PlaygroundError, OSError) as error:
             # said once, not each second
@@ -175,6 +168,7 @@ def _arguments(argv: list[str] | None = None) -> Any:
     parser.add_argument("--released", action="append", default=[], metavar="SERVICE=VERSION", help="put everywhere at the first start")
     parser.add_argument("--drain-s", type=float, default=Pace().drain_s)
     parser.add_argument("--check-limit-s", type=float, default=Pace().check_limit_s)
+    parser.add_argument("--automatic-s", type=float, default=Pace().automatic_s)
     return parser.parse_args(argv)
 
 
@@ -194,11 +188,12 @@ def main(argv: list[str] | None = None) -> int:
     if options.environment:
         layout = msgspec.structs.replace(layout, environments={n: int(c) for n, c in _pairs(options.environment).items()})
     with claimed:
-        deployments = Deployments(directory, layout, Pace(options.drain_s, options.check_limit_s))
+        deployments = Deployments(directory, layout, Pace(options.drain_s, options.check_limit_s, options.automatic_s))
+        automation = Automation(deployments)
         deployments.resume()
         deployments.nodes.watch()
-        keeper = Keeper(directory, deployments, _pairs(options.released))
-        api = Api(deployments, lambda: keeper.ready)
+        keeper = Keeper(directory, deployments, automation, _pairs(options.released))
+        api = Api(deployments, automation, lambda: keeper.ready)
         with Server(api.router, processes.read_run_file(directory, PART).get("port", 0)) as server:
             threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
             processes.write_run_file(directory, PART, server.port)

@@ -33,6 +33,7 @@ class DeploymentRequest(Struct, frozen=True):
     kind: Literal["deploy", "rollback"]
     requested_by: Annotated[str, Meta(max_length=500)]
     reason: Annotated[str, Meta(max_length=4000)] = ""
+    nodes: Annotated[tuple[_Long, ...], Meta(max_length=1000)] = ()
 
 
 class Step(Struct, frozen=True):
@@ -75,10 +76,14 @@ class _Record(Struct):
 
 
 class Pace(Struct, frozen=True):
-    """`drain_s`: between the step's mark `stopping`, which tells clients to go elsewhere, and the end of the node's process."""
+    """`drain_s`: between the step's mark `stopping`, which tells clients to go elsewhere, and the end of the node's process.
+
+    `automatic_s`: after a deployment to a place, nothing is deployed there automatically for so long.
+    """
 
     drain_s: float = 0.3
     check_limit_s: float = 15.0
+    automatic_s: float = 15.0
 
 
 class Deployments:
@@ -87,7 +92,7 @@ class Deployments:
     def __init__(self, directory: Path, layout: Layout, pace: Pace) -> None:
         self._log = RecordLog(directory / "state" / "deployer" / "log.jsonl")
         self._lock = threading.RLock()
-        self._pace = pace
+        self.pace = pace
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self.layout = layout
@@ -107,7 +112,7 @@ class Deployments:
         """Stop working; nodes go on running and deployments under way stay under way."""
         self._closing.set()
         for thread in self._threads:
-            thread.join(self._pace.check_limit_s)
+            thread.join(self.pace.check_limit_s)
         with self._lock:
             self._log.close()
 
@@ -122,7 +127,7 @@ class Deployments:
                     raise ApiError(422, "Key used already", words, "Use a new key for a new intention.")
                 return record.deployment, False
             self._check_possible(request)
-            busy = next((d for d in self.all() if d.environment == request.environment and d.state in UNDER_WAY), None)
+            busy = self.under_way(request.environment)
             if busy is not None:
                 words = f"a {busy.kind} of {busy.service} to {busy.version} ({busy.id}) is under way in {busy.environment}"
                 raise ApiError(409, "Another deployment is under way", words, "Wait until it has ended, or abort it.")
@@ -143,25 +148,41 @@ class Deployments:
         if artifact.version != request.version:
             words = f"{request.digest[:12]} is {artifact.version}, not {request.version}"
             raise ApiError(422, "Version and digest differ", words, "Take both from the list of artifacts.")
+        self._check_nodes(request)
+        reason = self.nodes.wishes.held(request.service, request.environment).get(request.digest)
+        if reason is not None:
+            words = f"{request.service} {request.version} is held back in {request.environment}: {reason or 'no reason was given'}"
+            raise ApiError(422, "Held back", words, "Deploy another version, or let this one go first.")
         try:
             self.nodes.artifacts.verify(request.digest)
         except PlaygroundError as error:
             raise ApiError(422, error.title, error.message, error.hint) from error
 
+    def _check_nodes(self, request: DeploymentRequest) -> None:
+        known = [n.name for n in self.nodes.of(request.service, request.environment)]
+        unknown = [name for name in request.nodes if name not in known]
+        if unknown:
+            words = f"{request.service} has no node {unknown[0][:100]} in {request.environment}"
+            raise ApiError(422, "Unknown node", words, f"Its nodes are {', '.join(known)}.")
+        if len(set(request.nodes)) != len(request.nodes):
+            raise ApiError(422, "A node named twice", "each node is changed once", "Name each node once.")
+
     def create(self, request: DeploymentRequest, key: str, at_once: bool = False) -> Deployment:
         """Keep a new deployment durably, then begin it."""
         with self._lock:
             number = max((int(name.removeprefix("d-")) for name in self._records), default=0) + 1
-            before = self._live(request.service, request.environment)
+            before = self.live(request.service, request.environment)
+            said = msgspec.structs.asdict(request)
+            nodes = said.pop("nodes") or tuple(n.name for n in self.nodes.of(request.service, request.environment))
             deployment = Deployment(
                 id=f"d-{number:06d}",
                 key=key,
-                **msgspec.structs.asdict(request),
+                **said,
                 state="queued",
                 from_version=before.version if before else "",
                 from_digest=before.digest if before else "",
                 started_at_us=now_us(),
-                steps=tuple(Step(n.name) for n in self.nodes.of(request.service, request.environment)),
+                steps=tuple(Step(name) for name in nodes),
             )
             record = _Record(deployment, request, at_once=at_once)
             self._log.put("deployment", deployment.id, record)
@@ -170,7 +191,7 @@ class Deployments:
             self._begin(deployment.id)
             return deployment
 
-    def _live(self, service: str, environment: str) -> Artifact | None:
+    def live(self, service: str, environment: str) -> Artifact | None:
         """What most nodes are to run now."""
         wanted = [n.wanted for n in self.nodes.of(service, environment) if n.wanted is not None]
         return max(wanted, key=wanted.count, default=None)
@@ -179,6 +200,10 @@ class Deployments:
         """Every deployment, newest first."""
         with self._lock:
             return [r.deployment for r in reversed(self._records.values())]
+
+    def under_way(self, environment: str) -> Deployment | None:
+        """The deployment of any service that is under way there."""
+        return next((d for d in self.all() if d.environment == environment and d.state in UNDER_WAY), None)
 
     def get(self, deployment_id: str) -> Deployment | None:
         with self._lock:
@@ -279,13 +304,13 @@ class Deployments:
             begun_before = step.state != "pending" and node.wanted == artifact and node.runs
             if not begun_before:
                 self._mark(record, index, "stopping")
-                if node.runs and self._closing.wait(self._pace.drain_s):
+                if node.runs and self._closing.wait(self.pace.drain_s):
                     return ""
                 self.nodes.stop(node)
                 self._mark(record, index, "starting")
                 self.nodes.start(node, artifact)
             self._mark(record, index, "checking")
-            problem = self.nodes.check(node, artifact.digest, self._pace.check_limit_s, self._closing)
+            problem = self.nodes.check(node, artifact.digest, self.pace.check_limit_s, self._closing)
         if not self._closing.is_set():
             self._mark(record, index, "failed" if problem else "done", "" if problem else artifact.digest, problem)
         return problem

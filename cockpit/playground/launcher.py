@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
-import re
 import shutil
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
-from cockpit.playground import processes, repository
+from cockpit.playground import keys, processes, repository
 from cockpit.playground.errors import PlaygroundError
+from cockpit.playground.settings_file import write_settings
 from cockpit.playground.tags import SERVICES, read_tags, version_key
 
-_CONTENTS = ("repo", "artifacts", "releases", "state", "logs", "run", "cockpit.toml")
+_CONTENTS = ("repo", "artifacts", "releases", "state", "logs", "run", "keys", "cockpit.toml")
 _ASK_LIMIT_S = 2.0
 _LOCK_LIMIT_S = 90.0
 _STOP_ORDER = ("traffic", "ci", "deployer")
@@ -84,13 +83,15 @@ def start(directory: Path, progress: Callable[[str], None] = _silent, plan: Plan
     with _alone(directory):
         progress("Making the repository")
         repository.make_repository(directory / "repo")
+        signed = keys.make_keys(directory / "keys")
         progress("Starting the deployer and the nodes")
         _start_parts(directory, plan, ("deployer",), deadline_s)
         _wait_for_nodes(directory, plan, progress, deadline_s)
         others = tuple(part for part in plan.parts if part != "deployer")
         progress(f"Starting {' and '.join(others)}" if others else "All nodes are up")
         _start_parts(directory, plan, others, deadline_s)
-        _write_settings(directory, plan)
+        urls = {part: f"http://127.0.0.1:{_status_of(directory, part).port}" for part in ("ci", "deployer")}
+        write_settings(directory / "cockpit.toml", plan.services, tuple(plan.environments), urls, signed)
         progress("The playground is up")
         return status(directory, plan)
 
@@ -170,6 +171,34 @@ def _regime(directory: Path, wanted: dict[str, str] | None = None) -> str:
     if answer is None:
         raise PlaygroundError("There is no traffic", "the playground's traffic does not run", "Start the playground.")
     return str(answer["regime"])
+
+
+def drift(directory: Path, node: str, on: bool = True) -> str:
+    """Start one node with another configuration and flag than the others of its place, or as they are again; what holds then, in words."""
+    answer = _tell(directory.resolve(), f"/playground/nodes/{quote(node, safe='')}/drift", {"on": on})
+    return f"{answer['node']} is set {'unlike' if answer['on'] else 'like'} the others"
+
+
+def automatic(directory: Path, service: str, environment: str, on: bool) -> str:
+    """Let the deployer deploy the newest version there by itself, or not; what holds then, in words."""
+    path = f"/v1/environments/{quote(environment, safe='')}/services/{quote(service, safe='')}/automatic"
+    answer = _tell(directory.resolve(), path, {"on": on})
+    if not answer["on"]:
+        return f"nothing is deployed to {environment} by itself"
+    return f"deployed to {environment} by itself: {answer['automatic'] or 'nothing, every version is held'}"
+
+
+def _tell(directory: Path, path: str, value: dict[str, bool]) -> dict[str, Any]:
+    """PUT to the deployer; PlaygroundError with its own words where it refuses."""
+    program = _status_of(directory, "deployer")
+    if not program.healthy:
+        raise PlaygroundError("There is no deployer", "the playground's deployer does not run", "Start the playground.")
+    status, answer = _answer(program.port, path, "PUT", value)
+    if status != 200 or answer is None:
+        words = answer or {}
+        title, message = words.get("title", "The deployer did not answer"), words.get("message", "no answer came in time")
+        raise PlaygroundError(title, message, words.get("hint", "Try again."))
+    return answer
 
 
 # --- the parts of the way
@@ -260,15 +289,20 @@ def _status_of(directory: Path, part: str) -> ProcessStatus:
 
 def _ask(port: int, path: str, method: str = "GET", value: Any = None) -> dict[str, Any] | None:
     """The JSON answer, or None where there is none."""
+    status, answer = _answer(port, path, method, value)
+    return answer if status == 200 else None
+
+
+def _answer(port: int, path: str, method: str, value: Any) -> tuple[int, dict[str, Any] | None]:
+    """Status and JSON answer; (0, None) where none came."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ASK_LIMIT_S)
     try:
         body = None if value is None else msgspec.json.encode(value)
         connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         response = connection.getresponse()
-        answer = response.read()
-        return msgspec.json.decode(answer, type=dict[str, Any]) if response.status == 200 else None
+        return response.status, msgspec.json.decode(response.read(), type=dict[str, Any])
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
-        return None
+        return 0, None
     finally:
         connection.close()
 
@@ -299,41 +333,3 @@ def _wait_for_nodes(directory: Path, plan: Plan, progress: Callable[[str], None]
         if time.monotonic() > deadline_s:
             raise PlaygroundError("The playground's nodes did not come up", words, "logs/nodes in the playground's directory says more.")
         pause.wait(0.1)
-
-
-# --- cockpit.toml
-
-
-def _write_settings(directory: Path, plan: Plan) -> None:
-    """Write the file where there is none (or none that can be read); in one that is there only the two URLs are kept right."""
-    path = directory / "cockpit.toml"
-    urls = {part: f"http://127.0.0.1:{_status_of(directory, part).port}" for part in ("ci", "deployer")}
-    try:
-        text = path.read_text("utf-8")
-        known = tomllib.loads(text)["connections"]
-        old = {part: known[part]["url"] for part in urls}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
-        processes.write_atomic(path, _settings(plan, urls).encode())
-        return
-    if old != urls:
-        for part, url in urls.items():
-            section = re.compile(rf"(\[connections\.{part}\][^\[]*?url\s*=\s*)\"[^\"]*\"", re.DOTALL)
-            text = section.sub(lambda found, url=url: f'{found.group(1)}"{url}"', text)  # type: ignore[misc]
-        processes.write_atomic(path, text.encode())
-
-
-def _settings(plan: Plan, urls: dict[str, str]) -> str:
-    lines = ["# The playground: everything and everybody in it is made up.", "[me]", 'name = "You"', 'email = "you@playground.invalid"', ""]
-    for service in plan.services:
-        lines += [f"[services.{service}]", 'repository = "repo"']
-        lines += [f'tag_pattern = "{service}/v{{version}}"', f'path = "services/{service}"', ""]
-    before = ""
-    for rank, name in enumerate(plan.environments, 1):
-        production = json.dumps(name == "production")
-        lines += [f"[environments.{name}]", f"rank = {rank}", f"approvals = {int(name == 'production')}", f"production = {production}"]
-        lines += [f'after = "{before}"', ""]
-        before = name
-    for part, kind in (("ci", "ci-v1"), ("deployer", "deployment-v1")):
-        lines += [f"[connections.{part}]", f'kind = "{kind}"', f'url = "{urls[part]}"', ""]
-    lines += ["[connections.latency]", 'kind = "openmetrics"', "", "[checks]", 'required = ["unit", "integration", "performance"]', ""]
-    return "\n".join(lines)

@@ -18,12 +18,15 @@ from cockpit.playground import processes
 from cockpit.playground.errors import PlaygroundError
 from cockpit.playground.processes import Process, RecordLog
 from cockpit.playground.tags import SERVICES, Artifact, Artifacts
+from cockpit.playground.wishes import MODES, Wishes
 
 _ASK_LIMIT_S = 1.0
 _CACHE_S = 0.8
 _CHECK_EVERY_S = 0.03
 _MAX_BACKOFF_S = 30.0
 _LOG_TAIL = 4000
+# what operations set in an environment unlike elsewhere
+SETTINGS = {"staging": {"flag.log_refusals": "on"}}
 
 
 class Layout(Struct, frozen=True):
@@ -42,6 +45,9 @@ class Answer(Struct, frozen=True):
     commit: str = ""
     digest: str = ""
     healthy: bool = False
+    config: str = ""
+    flags: tuple[str, ...] = ()
+    mode: str = ""
 
 
 class Node:
@@ -59,7 +65,13 @@ class Node:
         self.starts_failed = 0
         self.next_start_s = 0.0
         self.asked: tuple[float, Answer] | None = None
+        self.changes = 0
         self.log_from = 0
+
+    def changed(self) -> None:
+        """What it said counts no more, nor what it is being asked now."""
+        self.changes += 1
+        self.asked = None
 
     @property
     def url(self) -> str:
@@ -84,6 +96,7 @@ class Nodes:
         self._log = log
         self._log_lock = log_lock
         self.artifacts = Artifacts(directory, log, log_lock)
+        self.wishes = Wishes(log, log_lock)
         self.all: dict[str, Node] = {}
         for environment, count in layout.environments.items():
             for service in layout.services:
@@ -124,7 +137,8 @@ class Nodes:
         """Make the node run this artifact and keep it so; what ran there before must have been stopped."""
         with node.lock:
             place = self.artifacts.release(artifact)
-            node.wanted, node.asked = artifact, None
+            node.wanted = artifact
+            node.changed()
             if not processes.port_free(node.port):
                 node.port = processes.choose_port(n.port for n in self.all.values())
             self._keep(node)
@@ -135,6 +149,8 @@ class Nodes:
                 "RELEASE_VERSION": artifact.version,
                 "RELEASE_COMMIT": artifact.commit,
                 "RELEASE_DIGEST": artifact.digest,
+                "MODE": self.wishes.mode(node.service, node.environment),
+                "SETTINGS": self._settings(node),
             }
             # compiled files stay outside, so that a release holds exactly what its archive holds
             cache = f"pycache_prefix={self._directory / 'state' / 'pycache'}"
@@ -145,10 +161,14 @@ class Nodes:
             node.child = processes.start(command, self._directory, part, log, place, variables)
             node.process = processes.of_child(node.child, part, variables)
 
+    def _settings(self, node: Node) -> str:
+        settings = {**SETTINGS.get(node.environment, {}), **self.wishes.settings(node.name)}
+        return ",".join(f"{name}={value}" for name, value in settings.items())
+
     def stop(self, node: Node) -> None:
         """End the node's process for certain."""
         with node.lock:
-            node.asked = None
+            node.changed()
             if node.process is not None:
                 processes.end([node.process], 2.0)
             if node.child is not None:
@@ -191,7 +211,10 @@ class Nodes:
                 node.lock.release()
 
     def _heal(self, node: Node) -> None:
-        if node.runs or node.wanted is None or time.monotonic() < node.next_start_s:
+        if node.runs:
+            self._keep_mode(node)
+            return
+        if node.wanted is None or time.monotonic() < node.next_start_s:
             return
         node.starts_failed += 1
         # the first start is at once, then 2, 4, 8 ... seconds
@@ -201,15 +224,27 @@ class Nodes:
         except (PlaygroundError, OSError) as error:
             print(f"{node.name} cannot be started: {error}", file=sys.stderr, flush=True)
 
+    def _keep_mode(self, node: Node) -> None:
+        """A node that was just starting when the mode was switched missed it."""
+        wanted = self.wishes.mode(node.service, node.environment)
+        asked = node.asked
+        if wanted != MODES[0] or (asked is not None and asked[1].mode not in ("", MODES[0])):
+            said = self.seen(node).mode
+            if said and said != wanted:
+                tell_mode(node, wanted)
+                node.changed()
+
     def seen(self, node: Node) -> Answer:
         """What the node said within the last second, asked anew otherwise."""
         asked, now_s = node.asked, time.monotonic()
         if asked is not None and now_s - asked[0] < _CACHE_S:
             return asked[1]
+        changes = node.changes
         answer = ask(node)
         if answer.healthy:
             node.starts_failed = 0
-        node.asked = (now_s, answer)
+        if node.changes == changes:
+            node.asked = (now_s, answer)
         return answer
 
 
@@ -222,11 +257,32 @@ def ask(node: Node) -> Answer:
         if said.get("node") != node.name:
             return Answer(node.name, node.url)
         status, _ = _get(connection, "/healthz")
-        texts = [value if isinstance(value := said.get(name), str) else "" for name in ("version", "commit", "digest")]
-        digest = texts[2] if re.fullmatch(r"[0-9a-f]{64}", texts[2]) else ""
-        return Answer(node.name, node.url, texts[0], texts[1], digest, status == 200)
+        version, commit, digest, config, mode = (_text(said.get(name)) for name in ("version", "commit", "digest", "config", "mode"))
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            digest = ""
+        listed = said.get("flags")
+        flags = tuple(flag for flag in listed if isinstance(flag, str)) if isinstance(listed, list) else ()
+        return Answer(node.name, node.url, version, commit, digest, status == 200, config, flags, mode if mode in MODES else "")
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return Answer(node.name, node.url)
+    finally:
+        connection.close()
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def tell_mode(node: Node, mode: str) -> bool:
+    """Switch a node's trading mode; whether it did. Never raises."""
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=_ASK_LIMIT_S)
+    try:
+        connection.request("PUT", "/mode", msgspec.json.encode({"mode": mode}), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        response.read(100_000)
+        return response.status == 200
+    except (OSError, http.client.HTTPException):
+        return False
     finally:
         connection.close()
 

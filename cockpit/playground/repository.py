@@ -152,6 +152,7 @@ def _commit(step: dict[str, Any], people: dict[str, str], number: int) -> list[b
     who = _person(people, step["author"])
     trailers = [f"Co-authored-by: {_person(people, name)}" for name in step.get("co_authored_by", ())]
     trailers += [f"Reviewed-by: {_person(people, name)}" for name in step["reviewed_by"]]
+    trailers += [f"Rollback: {step['rollback']}"] if "rollback" in step else []
     message = f"{step['subject']}\n\n{step['body'].strip()}\n\n" + "\n".join(trailers) + "\n"
     head = f"commit refs/heads/{BRANCH}\nmark :{number + 1}\nauthor {who} {at_s} +0000\ncommitter {who} {at_s + REVIEW_S} +0000\n"
     return [head.encode(), _data(message), *([f"from :{number}\n".encode()] if number else [])]

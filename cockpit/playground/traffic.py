@@ -112,9 +112,13 @@ async def _read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 class Lane:
-    """The flow to one node, as one task. Requests start when they should, whatever the answers do; what cannot start is counted."""
+    """The flow to one node, as one task. Requests start when they should, whatever the answers do; what cannot start is counted.
+
+    `share`: 1.0 is an even share of the service's traffic, 0.0 none.
+    """
 
     def __init__(self, service: str, url: str, flow: Flow, totals: Totals, random: Random) -> None:
+        self.share = 1.0
         parts = urlsplit(url)
         self._service, self._flow, self._totals, self._random = service, flow, totals, random
         self._connections = Connections(parts.hostname or "127.0.0.1", parts.port or 80)
@@ -122,12 +126,14 @@ class Lane:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        due_s = loop.time() + self._random.random() / self._flow.rate_per_s(self._totals.regime)
+        share, due_s = self.share, loop.time() + self._random.random() * self._gap_s()
         try:
             while True:
                 while (wait_s := due_s - loop.time()) > 0:
                     await asyncio.sleep(min(wait_s, NAP_LIMIT_S))
-                rate_per_s = self._flow.rate_per_s(self._totals.regime)
+                    if self.share != share:
+                        share, due_s = self.share, loop.time() + self._random.random() * self._gap_s()
+                rate_per_s = 1.0 / self._gap_s()
                 if wait_s < -LATE_LIMIT_S:
                     self._totals.dropped += int(-wait_s * rate_per_s)
                     due_s = loop.time()
@@ -138,6 +144,11 @@ class Lane:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
             await self._connections.close()
+
+    def _gap_s(self) -> float:
+        """Seconds between two requests; a node without a share is looked at again soon enough by the naps."""
+        rate_per_s = self._flow.rate_per_s(self._totals.regime) * self.share
+        return 1.0 / rate_per_s if rate_per_s else 1e9
 
     def _start(self, due_s: float) -> None:
         if len(self._running) >= IN_FLIGHT_LIMIT:
@@ -170,9 +181,14 @@ class Lane:
 
 
 class FleetNode(Struct, frozen=True):
-    """What matters here of a node in the deployer's answer."""
+    """What matters here of a node in the deployer's answer; `weight` in percent, None where the traffic is not shared out."""
 
     url: str
+    weight: int | None = None
+
+    def share(self, nodes: int) -> float:
+        """Of `nodes` of them: 1.0 is even."""
+        return 1.0 if self.weight is None else self.weight * nodes / 100
 
 
 class Fleet(Struct, frozen=True):
@@ -189,6 +205,7 @@ class Traffic:
         self._totals = totals
         self._run = f"{processes.now_us():x}"
         self._lanes: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._lane_of: dict[tuple[str, str], Lane] = {}
         self._deployer: tuple[int, Connections] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -230,7 +247,8 @@ class Traffic:
         return self._deployer[1] if self._deployer else None
 
     async def _serve(self, service: str, fleet: Fleet) -> None:
-        wanted = {(service, node.url) for node in fleet.nodes if is_loopback(node.url)}
+        shares = {(service, node.url): node.share(len(fleet.nodes)) for node in fleet.nodes if is_loopback(node.url)}
+        wanted = set(shares)
         gone = [key for key, task in self._lanes.items() if key[0] == service and (key not in wanted or task.done())]
         for key in gone:
             self._lanes[key].cancel()
@@ -238,7 +256,11 @@ class Traffic:
         for key in sorted(wanted - set(self._lanes)):
             flow = make_flow(service, key[1], self._run)
             lane = Lane(service, key[1], flow, self._totals, Random(key[1]))  # noqa: S311 - arrivals, not a secret
-            self._lanes[key] = asyncio.create_task(lane.run())
+            lane.share = shares[key]
+            self._lanes[key], self._lane_of[key] = asyncio.create_task(lane.run()), lane
+        self._lane_of = {key: lane for key, lane in self._lane_of.items() if key in self._lanes}
+        for key, share in shares.items():
+            self._lane_of[key].share = share
         self._totals.nodes[service] = sorted(url for name, url in self._lanes if name == service)
 
 

@@ -1,33 +1,39 @@
-"""What a person may do: deploy, roll back, abort, approve, ask for tests again. Each is checked here, journaled, then done."""
+"""What a person may do: deploy, roll back, abort, let go, ask for tests again. Each is checked here, journaled, then done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msgspec import Struct
 
-from cockpit.connectors.ports import CiSystem, DeployRequest
-from cockpit.domain.approvals import Approval, why_not_approve
-from cockpit.domain.checks import CheckRun
-from cockpit.domain.errors import CockpitError, NotAllowed, StorageError
-from cockpit.domain.facts import Fact, place
+from cockpit.connectors.ports import DeployRequest
+from cockpit.domain.errors import NotAllowed, StorageError
+from cockpit.domain.facts import place
 from cockpit.domain.readiness import Readiness, Reason
 from cockpit.domain.release import Version
-from cockpit.domain.rollout import Action, ActionState, Facts, Refusal, RolloutPlan, last_good, plan
-from cockpit.services import status
+from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan, plan
+from cockpit.services import planning, status, ways
+from cockpit.services.calendars import Calendars
+from cockpit.services.ci_actions import CiActions
 from cockpit.services.connections import Connections
 from cockpit.services.decisions import Decisions
 from cockpit.services.execution import Execution
-from cockpit.services.notices import Notices, Severity
+from cockpit.services.notices import Notices
 from cockpit.services.runtime import Outcome, Runner
 from cockpit.services.store import Store
 from cockpit.storage.export import export_csv, export_json
 from cockpit.storage.journal import Entry, Journal, Verification
 from cockpit.storage.owner import owner_alive, process_owner
+
+if TYPE_CHECKING:
+    from cockpit.domain.strategy import Step
+
+LET_GO_S = 60.0  # a system that was silent for less may still answer
+Planned = RolloutPlan | Refusal
 
 
 class Person(Struct, frozen=True):
@@ -46,7 +52,11 @@ class Person(Struct, frozen=True):
 
 
 class Actions:
-    """Main thread only. What a refusal says stands in `NotAllowed.reasons`; nothing was sent then."""
+    """Main thread only. What a refusal says stands in `NotAllowed.reasons`; nothing was sent then.
+
+    Set from outside: `me`, `rules`, `read_only`; `calendars` remembers freezes; `locked` tells whether an environment's lock is needed;
+    `emergency_said` records the debt of who acted alone, without it nobody can.
+    """
 
     def __init__(
         self,
@@ -66,96 +76,149 @@ class Actions:
         self._execution = execution
         self._clock_us = clock_us
         self.decisions = Decisions(store, runner, journal, notices)
+        self.ci = CiActions(store, runner, connections, notices, self._record, clock_us)
         self.me = Person("", "")
         self.rules = status.Rules()
-        self.read_only = ""
-        self.refresh: Callable[[str, str], None] = lambda port, service: None
+        self.calendars = Calendars()
+        self.locked: Callable[[str, str], bool] = lambda service, environment: False
+        self.emergency_said: Callable[[Action, str], None] | None = None
+        self._read_only = ""
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing may be done here; "" where a person may act."""
+        return self._read_only
+
+    @read_only.setter
+    def read_only(self, why: str) -> None:
+        self._read_only = self.ci.read_only = why
+
+    @property
+    def refresh(self) -> Callable[[str, str], None]:
+        """Asks a kind of system anew: (port, service)."""
+        return self.ci.refresh
+
+    @refresh.setter
+    def refresh(self, ask: Callable[[str, str], None]) -> None:
+        self.ci.refresh = ask
 
     # -- deploy and roll back ------------------------------------------------------------------------------------------------
 
-    def plan(self, kind: str, service: str, environment: str, version: str = "") -> RolloutPlan | Refusal:
-        """What a click would do now, or why it may not. Without a version: the last good one for a rollback, the newest pending."""
-        state, at, now = self._store.state, place(service, environment), self._clock_us()
-        if self._connections.deployment(service) is None and at not in state.fleets:
+    def plan(
+        self, kind: str, service: str, environment: str, version: str = "", *, emergency: bool = False, automatic: bool = False
+    ) -> Planned:
+        """What a click would do now, or why it may not. Without a version: the last good one for a rollback, the newest pending.
+
+        `emergency`: a deployment by one person alone, without the approvals. `automatic`: as nobody's click would do it, so no override
+        of a freeze counts.
+        """
+        state, now = self._store.state, self._clock_us()
+        if self._connections.deployment(service) is None and place(service, environment) not in state.fleets:
             words = "no deployment system is connected: add one of kind deployment-v1 to the settings"
             return Refusal(kind, service, environment, (Reason("sources", words),))
-        history = state.deployments.get(at)
-        fleet = state.fleets.get(at)
-        live = fleet.value.live if fleet else None
         target = self._target(kind, service, environment, version)
-        changes = None
-        if target is not None and live is not None:
-            ends = (target.name, live.version) if kind == "rollback" else (live.version, target.name)
-            changes = status.changes_between(state, service, *ends)
-        facts = Facts(now, fleet, state.artifacts.get(service), history, state.versions.get(service), changes, self._busy(environment))
-        ready = Readiness()
-        if kind == "deploy" and target is not None:
-            ready = status.ready(state, target, environment, self.rules, now)
+        emergency = emergency and kind == "deploy"
+        asked = planning.Asked(
+            *(kind, service, environment, target, self.rules, now, self.me.who, emergency, automatic),
+            locked=self.locked(service, environment),
+            tells_hold=self._connections.holds(service) is not None,
+            calendars=self.calendars,
+            unheard=self.decisions.problem,
+        )
+        return plan(kind, service, environment, target, planning.gather(state, asked), self._ready(asked))
+
+    def _ready(self, asked: planning.Asked) -> Readiness:
+        reasons: list[Reason] = []
+        if asked.kind == "deploy" and asked.target is not None:
+            found = status.ready(
+                *(self._store.state, asked.target, asked.environment, asked.rules, asked.now_us),
+                deployer=asked.deployer,
+                automatic=asked.automatic,
+                emergency=asked.emergency,
+                calendars=self.calendars,
+            )
+            reasons += found.reasons
+        if asked.emergency:
+            why = self.why_no_emergency()
+            reasons += [Reason("approvals", why)] if why else []
         if self.read_only:
-            ready = Readiness((*ready.reasons, Reason("sources", self.read_only)))
+            reasons.append(Reason("sources", self.read_only))
         elif not self.me.who:
-            ready = Readiness((*ready.reasons, Reason("sources", "it is not known who you are: set name and email under [me]")))
-        return plan(kind, service, environment, target, facts, ready)
+            reasons.append(Reason("sources", "it is not known who you are: set name and email under [me]"))
+        return Readiness(tuple(reasons))
+
+    def why_no_emergency(self) -> str:
+        """Why the person here may not deploy alone; "" when they may."""
+        may = self.rules.may.get("emergency", frozenset())
+        if self.emergency_said is None:
+            return "nobody can act alone here: the debt could not be recorded"
+        if self.me.who in may:
+            return ""
+        return "you may not act alone in an emergency" + ("" if may else ": the policy names nobody under [overrides] emergency")
 
     def _target(self, kind: str, service: str, environment: str, version: str) -> Version | None:
-        state, at = self._store.state, place(service, environment)
+        state = self._store.state
         if version:
-            return status.version_of(state, service, version)
+            good = ways.good_target(state, service, environment) if kind == "rollback" else None
+            # by its name too the way back leads to the artifact that was good
+            return good if good is not None and good.name == version else status.version_of(state, service, version)
         if kind == "deploy":
             return next(iter(status.pending_versions(state, service, environment)), None)
-        history, fleet = state.deployments.get(at), state.fleets.get(at)
-        if history is None or fleet is None or fleet.value.live is None:
-            return None
-        good = last_good(history.value, fleet.value)
-        known = status.version_of(state, service, good.version) if good else None
-        if good is None or (known is not None and known.digest == good.digest):
-            return known
-        # its tag is gone or was moved: what was good is the artifact, whatever the name means today
-        return Version(service, good.version, "", known.commit if known else "", good.started_at_us, good.digest)
+        return ways.good_target(state, service, environment)
 
-    def _busy(self, environment: str) -> str:
-        for action in self._store.state.actions.values():
-            # while only the proof is missing a person must be able to act again
-            under_way = not action.state.final and action.state is not ActionState.VERIFYING
-            if action.environment == environment and under_way:
-                return f"a {action.kind} of {action.service} to {action.version} is {action.state}"
-        for fact in self._store.state.fleets.values():
-            fleet, other = fact.value, fact.value.active
-            # one deployment at a time in an environment, whichever service it is of
-            if fleet.environment == environment and other is not None and not other.state.final:
-                return f"a {other.kind} of {other.service} to {other.version} is under way"
-        return ""
+    def fire(self, planned: RolloutPlan, reason: str = "", *, automatic: bool = False) -> Action:
+        """Carry out exactly this plan; NotAllowed when any of its facts is no longer so, or where it needs a reason and has none.
 
-    def fire(self, planned: RolloutPlan, reason: str = "") -> Action:
-        """Carry out exactly this plan; NotAllowed when any of its facts is no longer so."""
-        if self._execution is None:
-            raise NotAllowed(self.read_only or "This window only reads.", title="Read-only")
+        `automatic`: nothing is insisted on, nobody acts alone, and no override of a freeze is passed.
+        """
+        if automatic and planned.emergency:
+            raise NotAllowed("Only a person acts in an emergency.", hint="Nothing was sent.")
         if planned.kind == "deploy":
             self._hear_all()
-        fresh = self.plan(planned.kind, planned.service, planned.environment, planned.target.name)
+        at = (planned.kind, planned.service, planned.environment, planned.target.name)
+        fresh = self.plan(*at, emergency=planned.emergency, automatic=automatic)
+        if isinstance(fresh, RolloutPlan):
+            changed = what_changed(planned, fresh)
+            if changed:
+                raise NotAllowed(f"The plan changed: {changed}.", hint="Nothing was sent. Read the plan again, then arm it.")
+        return self._begin(fresh, reason.strip(), uuid4().hex, automatic=automatic)
+
+    def fire_step(self, step: Step, kind: str, reason: str, key: str) -> Action:
+        """Carry out one step of a rollout under this key, on the step's nodes; NotAllowed where nothing was sent.
+
+        Everything is asked anew; the reason with which a person began the rollout is what insists.
+        """
+        if kind == "deploy":
+            self._hear_all()
+        fresh = self.plan(kind, step.service, step.environment, step.version)
+        if fresh.target is not None and fresh.target.digest != step.digest:
+            raise NotAllowed(f"{step.version} is another artifact by now ({fresh.target.digest[:12]}).", hint="Nothing was sent.")
+        return self._begin(fresh, reason.strip(), key, nodes=step.nodes)
+
+    def _begin(self, fresh: Planned, reason: str, key: str, *, nodes: tuple[str, ...] = (), automatic: bool = False) -> Action:
+        if self._execution is None:
+            raise NotAllowed(self.read_only or "This window only reads.", title="Read-only")
         if isinstance(fresh, Refusal):
-            words = tuple(r.text for r in fresh.reasons)
-            raise NotAllowed("; ".join(words), hint="Nothing was sent.", reasons=words)
-        changed = what_changed(planned, fresh)
-        if changed:
-            raise NotAllowed(f"The plan changed: {changed}.", hint="Nothing was sent. Read the plan again, then arm it.")
+            reasons = tuple(r.text for r in fresh.reasons)
+            raise NotAllowed("; ".join(reasons), hint="Nothing was sent.", reasons=reasons)
+        if fresh.insists and (automatic or not reason):
+            who = "Only a person may pass this" if automatic else "This needs a reason"
+            words = f"{who}: {'; '.join(fresh.insists)}."
+            raise NotAllowed(words, hint="Nothing was sent.", reasons=fresh.insists, title="A reason is needed")
         action = Action(
-            key=uuid4().hex,
-            kind=fresh.kind,
-            service=fresh.service,
-            environment=fresh.environment,
-            from_version=fresh.from_version,
-            from_digest=fresh.from_digest,
-            version=fresh.target.name,
+            *(key, fresh.kind, fresh.service, fresh.environment, fresh.from_version, fresh.from_digest, fresh.target.name),
             digest=fresh.target.digest,
             who=self.me.signature,
             state=ActionState.INTENDED,
             intended_at_us=self._clock_us(),
         )
-        request = DeployRequest(
-            action.service, action.environment, action.version, action.digest, action.kind, self.me.signature, reason.strip()
-        )
-        self._execution.begin(action, request)
+        words = f"emergency: {reason}" if fresh.emergency else reason
+        at = (action.service, action.environment, action.version, action.digest, action.kind)
+        self._execution.begin(action, DeployRequest(*at, self.me.signature, words, nodes))
+        if fresh.insists:
+            self._execution.note(action, f"insisted on: {'; '.join(fresh.insists)}")
+        if fresh.emergency and self.emergency_said is not None:
+            self.emergency_said(action, reason)
         return action
 
     def _hear_all(self) -> None:
@@ -180,121 +243,43 @@ class Actions:
 
         self._runner.submit(f"abort:{action.environment}", work, self._told)
 
-    # -- approvals -----------------------------------------------------------------------------------------------------------
+    def why_not_let_go(self, key: str) -> str:
+        """Why an action must still be waited for; "" where a person may say that it is not."""
+        action = self._store.state.actions.get(key)
+        silent = action is not None and (action.state is ActionState.UNKNOWN or action.message.startswith("not known"))
+        if action is None or action.state.final or not silent:
+            return "its outcome is known, or will be: the system answers"
+        if action.let_go:
+            return f"it was let go: {action.let_go}"
+        since_s = (self._clock_us() - action.intended_at_us) / 1e6
+        return f"it was begun only {since_s:.0f} s ago: wait {LET_GO_S:.0f} s for an answer" if since_s < LET_GO_S else self.read_only
 
-    def why_not_approve(self, version: Version, environment: str) -> str:
-        """Why the person here may not approve this; empty when they may."""
-        if self.read_only:
-            return self.read_only
-        state = self._store.state
-        why = why_not_approve(self.me.who, version, status.authors_of(state, version, environment))
-        given = status.decision(state, version, environment).votes
-        mine = any(v.counts and v.approval.approved and v.approval.who == self.me.who for v in given)
-        return why or ("you have approved this already" if mine else "")
+    def let_go(self, key: str, reason: str) -> None:
+        """Wait no more for an action whose system stays silent, so that its environment is free again. Its outcome stays not known."""
+        why = self.why_not_let_go(key)
+        if why or self._execution is None:
+            raise NotAllowed(f"It cannot be let go: {why or 'this window only reads'}.")
+        if not reason.strip():
+            raise NotAllowed("Letting go needs a reason.", hint="Write what was seen on the nodes, then let go.")
+        self._execution.let_go(key, f"{self.me.signature}: {reason.strip()}")
 
-    def approve(self, version: Version, environment: str, comment: str = "") -> None:
-        """Record an approval of exactly this commit and digest."""
-        why = self.why_not_approve(version, environment)
-        if why:
-            raise NotAllowed(f"You cannot approve {version.name}: {why}.")
-        self._vote(version, environment, True, comment.strip())
-
-    def reject(self, version: Version, environment: str, comment: str) -> None:
-        """Record a rejection with its reason; anybody may reject, an author too."""
-        if self.read_only or not self.me.who:
-            raise NotAllowed(self.read_only or "It is not known who you are: set your name and e-mail in the settings.")
-        if not comment.strip():
-            raise NotAllowed("A rejection names its reason.", hint="Write it into the comment, then reject.")
-        self._vote(version, environment, False, comment.strip())
-
-    def _vote(self, version: Version, environment: str, approved: bool, comment: str) -> None:
-        approval = Approval(
-            version.service,
-            version.name,
-            environment,
-            version.commit,
-            version.digest,
-            self.me.who,
-            self.me.name or self.me.who,
-            approved,
-            comment,
-            self._clock_us(),
-        )
-        detail = {name: getattr(approval, name) for name in approval.__struct_fields__}
-        word = "approve" if approved else "reject"
-        work = partial(self._record, "note", uuid4().hex, word, version.service, environment, detail)
-
-        def done(outcome: Outcome[None]) -> None:
-            if outcome.error is not None:
-                self._notices.error(outcome.error, place="approvals")
-                return
-            self.decisions.add(approval)
-            words = "approved" if approved else "rejected"
-            self._notices.tell(Severity.OK, f"{version.service} {version.name} {words} for {environment}", comment, place="approvals")
-
-        self._runner.submit("journal", work, done)
-
-    # -- tests ---------------------------------------------------------------------------------------------------------------
+    # -- tests: see CiActions ------------------------------------------------------------------------------------------------
 
     def rerun_checks(self, run_id: str) -> None:
         """Ask for the same suites again."""
-        run, ci = self._run_and_ci(run_id)
-        self._ci_action("rerun", run, lambda key: ci.rerun(run_id, key))
+        self.ci.rerun_checks(run_id)
 
     def stop_checks(self, run_id: str) -> None:
         """Stop a run."""
-        run, ci = self._run_and_ci(run_id)
-        self._ci_action("stop", run, lambda key: ci.stop(run_id))
-
-    def _run_and_ci(self, run_id: str) -> tuple[CheckRun, CiSystem]:
-        if self.read_only:
-            raise NotAllowed(self.read_only)
-        run = next((r for f in self._store.state.checks.values() for r in f.value if r.id == run_id), None)
-        ci = self._connections.ci(run.service) if run else None
-        if run is None or ci is None:
-            raise NotAllowed("That run is not known here.", hint="Refresh (F5), then choose it again.")
-        return run, ci
-
-    def _ci_action(self, word: str, run: CheckRun, call: Callable[[str], CheckRun]) -> None:
-        key = uuid4().hex
-
-        def work() -> CheckRun:
-            self._record("intent", key, word, run.service, "", {"run": run.id, "version": run.version})
-            try:
-                answer = call(key)
-            except CockpitError as error:
-                self._record("outcome", key, word, run.service, "", {"state": error.title, "message": error.message})
-                raise
-            self._record("outcome", key, word, run.service, "", {"state": "done", "run": answer.id})
-            return answer
-
-        def done(outcome: Outcome[CheckRun]) -> None:
-            self._told(outcome)
-            self.refresh("CiSystem", run.service)
-
-        self._runner.submit(f"ci:{run.service}", work, done)
+        self.ci.stop_checks(run_id)
 
     def load_run(self, run_id: str) -> None:
         """Read one run with all its tests into `state.runs`."""
-        known = next((r for f in self._store.state.checks.values() for r in f.value if r.id == run_id), None)
-        ci = self._connections.ci(known.service) if known else None
-        if ci is None:
-            return
-
-        def done(outcome: Outcome[CheckRun]) -> None:
-            if outcome.value is not None:
-                self._store.merge("runs", {run_id: Fact(outcome.value, self._clock_us(), "tests")})
-
-        self._runner.submit("ci:read", partial(ci.run, run_id), done)
+        self.ci.load_run(run_id)
 
     def load_log(self, run_id: str, suite: str, done: Callable[[Outcome[str]], None]) -> None:
         """Read a suite's log; untrusted text."""
-        known = next((r for f in self._store.state.checks.values() for r in f.value if r.id == run_id), None)
-        ci = self._connections.ci(known.service) if known else None
-        if ci is None:
-            done(Outcome(error=NotAllowed("No CI system is connected for that run.")))
-            return
-        self._runner.submit("ci:read", partial(ci.log, run_id, suite), done)
+        self.ci.load_log(run_id, suite, done)
 
     # -- the journal ---------------------------------------------------------------------------------------------------------
 

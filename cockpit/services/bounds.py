@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
-from cockpit.domain.facts import place
-from cockpit.domain.rollout import last_good
-from cockpit.services import status
+from cockpit.domain.policy import Rules
+from cockpit.services import status, ways
 from cockpit.services.jobs import AHEAD
 from cockpit.services.store import AppState, changes_key
 
@@ -41,7 +40,9 @@ def _newest(items: dict[str, T], most: int, always: frozenset[str], at_us: Calla
 def _needed(state: AppState, asked: Collection[Pair]) -> frozenset[str]:
     """Comparisons that would be asked for again at once."""
     pairs = [*asked, *_around_live(state)]
-    return frozenset(changes_key(s, status.commit_of(state, s, base), status.commit_of(state, s, head)) for s, base, head in pairs)
+    named = {changes_key(s, status.commit_of(state, s, base), status.commit_of(state, s, head)) for s, base, head in pairs}
+    back = (ways.wanted(state, Rules(), s.name, e.name) for s in state.services for e in state.environments)
+    return frozenset(named | {changes_key(*pair) for pairs_of_place in back for pair in pairs_of_place})
 
 
 def _around_live(state: AppState) -> Iterator[Pair]:
@@ -51,7 +52,3 @@ def _around_live(state: AppState) -> Iterator[Pair]:
             if live is None:
                 continue
             yield from ((service, live, v.name) for v in status.pending_versions(state, service, environment)[:AHEAD])
-            fleet, history = state.fleets.get(place(service, environment)), state.deployments.get(place(service, environment))
-            good = last_good(history.value, fleet.value) if fleet and history and fleet.value.live else None
-            if good is not None:
-                yield service, good.version, live

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from cockpit.connectors.ports import CiSystem, DeploymentApi, MetricsApi, SourceControl
+    from cockpit.connectors.ports import CiSystem, DeploymentApi, Holds, MetricsApi, SourceControl
 
 
 class Connected(Struct, frozen=True):
     """One connection: its id in the settings, its kind, the ports it serves, the services it is for, and the connector itself.
 
-    `reads`: the same connector in a process of its own, for what is polled; None where there is none.
+    `reads`: the same connector in a process of its own, for what is polled; None where there is none. `exclusive`: the system itself
+    lets only one deployment at a time into an environment.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Connected(Struct, frozen=True):
     services: tuple[str, ...]
     connector: Any
     reads: Any = None
+    exclusive: bool = False
 
     @property
     def polled(self) -> Any:
@@ -62,6 +64,15 @@ class Connections:
     def deployment(self, service: str) -> DeploymentApi | None:
         """What deploys the service."""
         return cast("DeploymentApi | None", self._find("DeploymentApi", service))
+
+    def holds(self, service: str) -> Holds | None:
+        """What deploys the service, where it can be told to leave a version alone."""
+        ports = next((c.ports for c in self._all if "DeploymentApi" in c.ports and service in c.services), ())
+        return cast("Holds | None", self._find("DeploymentApi", service)) if "Holds" in ports else None
+
+    def exclusive(self, service: str) -> bool:
+        """Whether what deploys the service lets only one deployment at a time into an environment."""
+        return next((c.exclusive for c in self._all if "DeploymentApi" in c.ports and service in c.services), False)
 
     def metrics(self, service: str) -> MetricsApi | None:
         """Where the service's latency comes from."""

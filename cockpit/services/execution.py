@@ -11,36 +11,37 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.connectors.ports import DeployRequest
-from cockpit.domain.errors import AuthFailed, CockpitError, ConnectorError, NotFound, RateLimited, Rejected, StorageError, Unreachable
+from cockpit.domain.errors import AuthFailed, CockpitError, NotAllowed, NotFound, RateLimited, StorageError, Unreachable
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.release import Deployment, DeployState, Fleet
-from cockpit.domain.rollout import Action, ActionState, Line, LineState
+from cockpit.domain.rollout import Action, ActionState, LineState
+from cockpit.services.clock import Fresh
 from cockpit.services.connections import Connections
 from cockpit.services.notices import Notices, Severity
+from cockpit.services.outcomes import HINTS, REFUSALS, find_ours, is_of, let_go_of, name_of, odd, prove, taken_up
+from cockpit.services.outcomes import LATENCY_LINE as LATENCY_LINE
 from cockpit.services.runtime import MainThread, Outcome, Runner
 from cockpit.services.store import Store
 from cockpit.storage.journal import Entry, Journal
-from cockpit.storage.owner import owner_alive, process_owner
 
 if TYPE_CHECKING:
-    from cockpit.connectors.ports import DeploymentApi
+    from cockpit.services.locks import Locks
 
 
 class Pace(Struct, frozen=True):
     """How often is asked, and how long is waited before a thing is called by its name.
 
-    `settle_s`: a key that the system never saw counts as "not sent" only this long after the click (longer than any request may take);
+    `settle_s`: a key counts as "not sent" only after the system said for so long, asked again and again, that it never saw it;
     `verify_s`: how long the nodes may take to show the new digest after the system says that it is done.
+    Both count what was waited here and not the wall clock, which sleep and a correction move.
+    `fresh_s`: a click that could not be sent within this time is not sent any more.
     """
 
     follow_s: float = 0.5
     slow_s: float = 5.0
     settle_s: float = 15.0
     verify_s: float = 30.0
-
-
-REFUSALS = (Rejected, AuthFailed, NotFound, RateLimited)
-LATENCY_LINE = Line(LineState.UNKNOWN, "latency: not enough seen yet", 0, "latency")
+    fresh_s: float = 30.0
 
 
 class Execution:
@@ -66,6 +67,8 @@ class Execution:
         self._clock_us = clock_us
         self._pace = pace
         self._closed = False
+        self._refusals: dict[str, str] = {}  # words of those that could not be confirmed at once
+        self.locks: Locks | None = None  # where it is set, an action takes its environment's lock first
         self.ended: list[Callable[[Action], None]] = []  # told of every action that ended, on the main thread
 
     def close(self) -> None:
@@ -75,14 +78,23 @@ class Execution:
     # -- begin ---------------------------------------------------------------------------------------------------------------
 
     def begin(self, action: Action, request: DeployRequest) -> None:
-        """Write the intent, then send the one POST."""
+        """Write the intent, take the lock where one is needed, then send the one POST."""
+        action = replace(action, nodes=request.nodes)
         self._put(action)
         api = self._connections.deployment(action.service)
+        fresh = Fresh(self._pace.fresh_s, self._clock_us)
 
         def work() -> Deployment:
             self._record("intent", action, msgspec.to_builtins(action) | {"reason": request.reason})
             if api is None:
                 raise Unreachable("The deployment system is not connected.", hint="See Sources for what is missing.")
+            taken = self.locks.take_for(action, request.reason) if self.locks is not None else {}
+            if taken:
+                self._record("progress", action, taken)
+            if stale := fresh.why_not():
+                raise Unreachable(
+                    f"{stale}, so it is not sent any more.", hint="Read the plan again; fire it if it is still what you want."
+                )
             self._main.post(partial(self._advance, action.key, ActionState.SENT))
             return api.deploy(request, action.key)
 
@@ -94,12 +106,41 @@ class Execution:
             self._accepted(key, outcome.value)
         elif isinstance(error, StorageError):
             self._end(key, ActionState.NOT_SENT, f"nothing was sent, the intent could not be recorded: {error.message}", error)
-        elif isinstance(error, REFUSALS):
+        elif isinstance(error, NotAllowed):
             self._end(key, ActionState.REFUSED, error.message, error)
+        elif isinstance(error, REFUSALS):
+            self._refused(key, error, 0.0)
         elif isinstance(error, Unreachable):
             self._end(key, ActionState.NOT_SENT, f"nothing was sent: {error.message}", error)
         else:
             self._unknown(key, error)
+
+    def _refused(self, key: str, error: CockpitError, waited_s: float) -> None:
+        """Somebody said no: the system, or a gate before it that may have passed the request on. Make sure that nothing was begun."""
+        action = self._store.state.actions[key]
+        api = self._connections.deployment(action.service)
+        if api is None:
+            self._end(key, ActionState.REFUSED, error.message, error)
+            return
+        self._put(replace(action, message=f"{error.message} Making sure that nothing was begun."))
+        self._submit(action, partial(find_ours, api, action), partial(self._confirmed, key, error, waited_s))
+
+    def _confirmed(self, key: str, error: CockpitError, waited_s: float, outcome: Outcome[Deployment | None]) -> None:
+        action, why = self._store.state.actions[key], outcome.error
+        if outcome.value is not None and is_of(outcome.value, action):
+            self._accepted(key, outcome.value)
+            return
+        pause_s = max(why.retry_after_s if isinstance(why, RateLimited) else 0.0, self._pause_s)
+        late = waited_s + pause_s > self._pace.settle_s
+        # who lets nobody in let this one in neither
+        same = isinstance(why, AuthFailed) or (isinstance(why, RateLimited) and late)
+        if why is None or (same and isinstance(error, type(why))):
+            self._end(key, ActionState.REFUSED, error.message, error)
+        elif late:
+            self._refusals[key] = error.message
+            self._unknown(key, error)
+        else:
+            self._later(pause_s, self._refused, key, error, waited_s + pause_s)
 
     def _accepted(self, key: str, deployment: Deployment) -> None:
         # should the system have put another artifact there, the nodes will show it: that is what verifying is for
@@ -117,7 +158,7 @@ class Execution:
         self._put(replace(action.to(ActionState.UNKNOWN), message=words))
         self._notices.tell(
             Severity.WARNING,
-            f"{_name(action)}: outcome not known yet",
+            f"{name_of(action)}: outcome not known yet",
             words or "No answer came.",
             hint="The system is being asked whether it received it. Do not start it again by other means meanwhile.",
             key=f"unknown:{key}",
@@ -125,25 +166,30 @@ class Execution:
         )
         self._settle(key)
 
-    def _settle(self, key: str) -> None:
+    def _settle(self, key: str, waited_s: float = 0.0) -> None:
         action = self._store.state.actions[key]
         api = self._connections.deployment(action.service)
         if api is None:
-            self._later(self._pace.follow_s, self._settle, key)
+            self._later(self._pace.follow_s, self._settle, key, waited_s)
             return
-        asked_us = self._clock_us()
-        self._submit(action, partial(_find, api, key), partial(self._settled, key, asked_us))
+        self._submit(action, partial(find_ours, api, action), partial(self._settled, key, waited_s))
 
-    def _settled(self, key: str, asked_us: int, outcome: Outcome[Deployment | None]) -> None:
+    def _settled(self, key: str, waited_s: float, outcome: Outcome[Deployment | None]) -> None:
         action = self._store.state.actions[key]
         if outcome.error is not None or (outcome.value is not None and not is_of(outcome.value, action)):
-            self._later(self._pace.slow_s, self._settle, key)
+            self._later(self._pace.slow_s, self._settle, key, waited_s)
         elif outcome.value is not None:
             self._accepted(key, outcome.value)
-        elif asked_us - action.intended_at_us >= self._pace.settle_s * 1e6:
-            self._end(key, ActionState.NOT_SENT, "the system never received it: nothing was done", None)
+        elif waited_s >= self._pace.settle_s:
+            refused = self._refusals.pop(key, "")
+            words = f"it was refused: {refused} Nothing was done." if refused else "the system never received it: nothing was done"
+            self._end(key, ActionState.NOT_SENT, words, None)
         else:
-            self._later(min(self._pace.slow_s, self._pace.settle_s / 4), self._settle, key)
+            self._later(self._pause_s, self._settle, key, waited_s + self._pause_s)
+
+    @property
+    def _pause_s(self) -> float:
+        return min(self._pace.slow_s, self._pace.settle_s / 4)
 
     # -- follow and verify ---------------------------------------------------------------------------------------------------
 
@@ -164,15 +210,19 @@ class Execution:
         if outcome.error is not None or outcome.value is None:
             words = outcome.error.message if isinstance(outcome.error, CockpitError) else str(outcome.error)
             self._put(replace(action, message=f"not known since the last answer: {words}"))
-            self._later(self._pace.slow_s if isinstance(outcome.error, RateLimited) else self._pace.follow_s * 2, self._follow, key)
+            unwanted = isinstance(outcome.error, RateLimited | AuthFailed)
+            self._later(self._pace.slow_s if unwanted else self._pace.follow_s * 2, self._follow, key)
             return
-        deployment = outcome.value
-        self._put(replace(action, deployment=deployment, message=deployment.message))
+        self._told(key, outcome.value)
+
+    def _told(self, key: str, deployment: Deployment) -> None:
+        """The system says how its deployment stands."""
+        self._put(replace(self._store.state.actions[key], deployment=deployment, message=deployment.message))
         if not deployment.state.final:
             self._later(self._pace.follow_s, self._follow, key)
         elif deployment.state is DeployState.SUCCEEDED:
             self._advance(key, ActionState.VERIFYING)
-            self._verify(key, self._clock_us())
+            self._verify(key)
         else:
             ended = ActionState.ABORTED if deployment.state is DeployState.ABORTED else ActionState.FAILED
             self._end(key, ended, deployment.message or f"the deployment system says: {deployment.state}", None)
@@ -184,15 +234,14 @@ class Execution:
         if api is None:
             self._later(self._pace.follow_s, self._look_for, key)
         else:
-            self._submit(action, partial(_find, api, key), partial(self._looked, key))
+            self._submit(action, partial(find_ours, api, action), partial(self._looked, key))
 
     def _looked(self, key: str, outcome: Outcome[Deployment | None]) -> None:
         action = self._store.state.actions[key]
         api = self._connections.deployment(action.service)
         if outcome.value is not None and is_of(outcome.value, action):
-            self._put(replace(action, deployment=outcome.value, message=""))
             self._notices.over(f"unknown:{key}")
-            self._later(0.0, self._follow, key)
+            self._told(key, outcome.value)
         elif outcome.error is not None or api is None:
             self._put(replace(action, message="not known since the last answer"))
             self._later(self._pace.slow_s, self._look_for, key)
@@ -201,8 +250,9 @@ class Execution:
 
     def _forgotten(self, key: str, outcome: Outcome[Fleet]) -> None:
         """The system accepted it once and no longer knows it: the nodes tell what became of it."""
-        action, now = self._store.state.actions[key], self._clock_us()
-        proof = prove(outcome.value, action.digest, now) if outcome.value is not None else ()
+        action, now, fleet = self._store.state.actions[key], self._clock_us(), outcome.value
+        under_way = fleet.active if fleet is not None else None
+        proof = prove(fleet, action.digest, now, action.nodes) if fleet is not None and (under_way is None or under_way.key != key) else ()
         if not proof or any(line.state is LineState.UNKNOWN for line in proof):
             self._put(replace(action, message="the deployment system no longer knows it, and not all nodes say what they run"))
             self._later(self._pace.slow_s, self._look_for, key)
@@ -214,49 +264,51 @@ class Execution:
                 key, ActionState.DONE, f"all {len(proof)} nodes run {action.version}; the deployment system no longer knows why", None
             )
         else:
-            odd = ", ".join(line.text for line in proof if line.state is not LineState.OK)
-            self._end(key, ActionState.FAILED, f"the deployment system no longer knows it, and {odd}", None)
+            self._end(key, ActionState.FAILED, f"the deployment system no longer knows it, and {odd(proof)}", None)
 
-    def _verify(self, key: str, since_us: int) -> None:
+    def _verify(self, key: str, waited_s: float = 0.0) -> None:
         action = self._store.state.actions[key]
         api = self._connections.deployment(action.service)
         if api is not None:
-            self._submit(action, partial(api.fleet, action.service, action.environment), partial(self._verified, key, since_us))
+            self._submit(action, partial(api.fleet, action.service, action.environment), partial(self._verified, key, waited_s))
         else:
-            self._later(self._pace.follow_s, self._verify, key, since_us)
+            self._later(self._pace.follow_s, self._verify, key, waited_s)
 
-    def _verified(self, key: str, since_us: int, outcome: Outcome[Fleet]) -> None:
+    def _verified(self, key: str, waited_s: float, outcome: Outcome[Fleet]) -> None:
         action, now = self._store.state.actions[key], self._clock_us()
-        late = now - since_us > self._pace.verify_s * 1e6
+        late = waited_s > self._pace.verify_s
+        pause_s = self._pace.slow_s if late else self._pace.follow_s
         if outcome.error is not None or outcome.value is None:
             # the nodes were not seen: neither done nor failed, however long it takes
             self._put(replace(action, message="the nodes cannot be asked at the moment"))
-            self._later(self._pace.slow_s if late else self._pace.follow_s, self._verify, key, since_us)
+            self._later(pause_s, self._verify, key, waited_s + pause_s)
             return
         fleet = outcome.value
         source = self._store.state.fleets.get(place(fleet.service, fleet.environment))
         fact = Fact(fleet, now, source.source if source else "", source.deadline_s if source else 30.0)
         self._store.merge("fleets", {place(fleet.service, fleet.environment): fact})
-        proof = prove(fleet, action.digest, now)
+        proof = prove(fleet, action.digest, now, action.nodes)
         self._put(replace(action, proof=proof))
-        if fleet.nodes and all(line.state is LineState.OK for line in proof):
+        if proof and not odd(proof):
             self._put(replace(self._store.state.actions[key], proof=(*proof, LATENCY_LINE)))
-            self._end(key, ActionState.DONE, f"all {len(fleet.nodes)} nodes run {action.version}", None)
-        elif self._superseded(action):
-            self._end(key, ActionState.FAILED, "not verified: another action began here before all nodes were seen", None)
+            self._end(key, ActionState.DONE, f"all {len(proof)} nodes run {action.version}", None)
+        elif self._superseded(action, fleet):
+            words = "the deployment system says done; a later action changed the nodes before all were seen"
+            self._end(key, ActionState.DONE, words, None)
         elif late and any(line.state is LineState.BLOCKED for line in proof):
-            odd = ", ".join(line.text for line in proof if line.state is not LineState.OK)
-            self._end(key, ActionState.FAILED, f"the system says done, the nodes do not agree: {odd}", None)
+            self._end(key, ActionState.FAILED, f"the system says done, the nodes do not agree: {odd(proof)}", None)
         else:
             # a node that says nothing is neither proof nor its opposite
-            silent = ", ".join(line.text for line in proof if line.state is not LineState.OK) or "no nodes are known"
-            self._put(replace(self._store.state.actions[key], message=silent))
-            self._later(self._pace.slow_s if late else self._pace.follow_s, self._verify, key, since_us)
+            self._put(replace(self._store.state.actions[key], message=odd(proof) or "no nodes are known"))
+            self._later(pause_s, self._verify, key, waited_s + pause_s)
 
-    def _superseded(self, action: Action) -> bool:
+    def _superseded(self, action: Action, fleet: Fleet) -> bool:
+        """Whether what contradicts the proof is what an action put there that the system accepted later."""
         mine = (action.service, action.environment)
-        others = self._store.state.actions.values()
-        return any((a.service, a.environment) == mine and a.intended_at_us > action.intended_at_us for a in others)
+        others = [a for a in self._store.state.actions.values() if (a.service, a.environment) == mine]
+        later = {a.digest for a in others if a.accepted_at_us and a.intended_at_us > action.intended_at_us}
+        seen = {node.digest for node in fleet.nodes if not action.nodes or node.name in action.nodes}
+        return bool(seen & later) and seen <= later | {action.digest}
 
     # -- end -----------------------------------------------------------------------------------------------------------------
 
@@ -266,16 +318,26 @@ class Execution:
         self._put(action)
         detail = {"state": str(state), "message": words, "ended_at_us": now, "nodes": [line.text for line in action.proof]}
         self._write(key, "outcome", detail)
+        if self.locks is not None:
+            self._submit(action, partial(self.locks.release_for, action), self._written)
         for hear in self.ended:
             hear(action)
         self._notices.over(f"unknown:{key}")
         loud = Severity.OK if state is ActionState.DONE else Severity.WARNING if state is ActionState.ABORTED else Severity.ERROR
         hint = error.hint if error is not None else HINTS.get(state, "")
-        self._notices.tell(loud, f"{_name(action)}: {state}", words, hint=hint, place="activity")
+        self._notices.tell(loud, f"{name_of(action)}: {state}", words, hint=hint, place="activity")
 
     def note(self, action: Action, words: str) -> None:
         """Write a line about an action into the journal."""
         self._write(action.key, "note", {"message": words})
+
+    def let_go(self, key: str, words: str) -> None:
+        """Nothing waits for this action any more: its environment is free again. Its state stays as it is, and is asked for further on."""
+        action = replace(self._store.state.actions[key], let_go=words)
+        self._put(action)
+        self._write(key, "note", {"message": f"let go: {words}", "let_go": words})
+        if self.locks is not None:
+            self._submit(action, partial(self.locks.release_for, action), self._written)
 
     def _write(self, key: str, kind: str, detail: dict[str, Any]) -> None:
         action = self._store.state.actions[key]
@@ -297,10 +359,10 @@ class Execution:
             action = taken_up(entry, progress.get(entry.key, ()), self._clock_us())
             if action is None or entry.key in self._store.state.actions:
                 continue
-            self._put(action)
+            self._put(replace(action, let_go=let_go_of(progress.get(entry.key, ()))))
             self._notices.tell(
                 Severity.WARNING,
-                f"{_name(action)} was interrupted",
+                f"{name_of(action)} was interrupted",
                 "It is taken up where it stood: the system is asked, nothing is sent again.",
                 key=f"unknown:{action.key}",
                 place="activity",
@@ -331,72 +393,3 @@ class Execution:
 
     def _put(self, action: Action) -> None:
         self._store.merge("actions", {action.key: action})
-
-
-HINTS = {
-    ActionState.NOT_SENT: "Nothing changed. Look at Sources, then start it again.",
-    ActionState.FAILED: "Look at the nodes in the card: they may run different versions. A rollback puts them on one.",
-    ActionState.ABORTED: "The nodes may run different versions. Deploy or roll back to put them on one.",
-}
-
-
-def is_of(deployment: Deployment, action: Action) -> bool:
-    """Whether a deployment is the one that this action asked for."""
-    same_place = (deployment.service, deployment.environment) == (action.service, action.environment)
-    return same_place and deployment.key in ("", action.key)
-
-
-def _name(action: Action) -> str:
-    return f"{action.kind.capitalize()} of {action.service} in {action.environment} to {action.version}"
-
-
-def _find(api: DeploymentApi, key: str) -> Deployment | None:
-    try:
-        return api.find(key)
-    except ConnectorError:
-        raise
-    except Exception as error:  # a defect in a connector must not end the asking
-        raise Unreachable(f"Asking for the outcome failed: {error}") from error
-
-
-def prove(fleet: Fleet, digest: str, now_us: int) -> tuple[Line, ...]:
-    """A line for each node: does it run the target's digest, and is it healthy?"""
-    lines = []
-    for node in fleet.nodes:
-        if node.digest == digest and node.healthy:
-            lines.append(Line(LineState.OK, f"{node.name} runs {digest[:12]}", now_us))
-        elif node.healthy is None or not node.digest:
-            lines.append(Line(LineState.UNKNOWN, f"{node.name} does not say what it runs", now_us))
-        else:
-            words = f"runs {node.digest[:12]}" if node.digest != digest else "is not healthy"
-            lines.append(Line(LineState.BLOCKED, f"{node.name} {words}", now_us))
-    return tuple(lines)
-
-
-def taken_up(entry: Entry, progress: tuple[Entry, ...], now_us: int) -> Action | None:
-    """The action that an intent without outcome describes, in the state a restart may know: followed, else unknown.
-
-    None while the process that began it still lives, and for entries that are no deployment. A process on another machine is left
-    an hour before it is taken for gone.
-    """
-    foreign = now_us - entry.at_us > 3600e6 and entry.owner.partition(":")[0] != process_owner().partition(":")[0]
-    if entry.action not in ("deploy", "rollback") or (owner_alive(entry.owner) and not foreign):
-        return None
-    try:
-        action = msgspec.convert(entry.detail, Action, strict=False)
-    except msgspec.ValidationError:
-        return None
-    accepted = next((p for p in progress if p.kind == "progress" and "deployment" in p.detail), None)
-    if accepted is None:
-        return replace(action, state=ActionState.UNKNOWN, message="interrupted before an answer was seen")
-    begun = Deployment(
-        str(accepted.detail["deployment"]),
-        action.key,
-        action.service,
-        action.environment,
-        action.version,
-        action.digest,
-        action.kind,
-        DeployState.RUNNING,
-    )
-    return replace(action, state=ActionState.FOLLOWING, accepted_at_us=accepted.at_us, deployment=begun, message="taken up after a restart")

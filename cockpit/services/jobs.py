@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ from msgspec import Struct
 from cockpit.domain.errors import AuthFailed, CockpitError, ConnectorError, NotFound, RateLimited, Unreachable
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import LatencyPoint
+from cockpit.domain.policy import Rules
 from cockpit.domain.release import Fleet, Node
-from cockpit.domain.rollout import last_good
-from cockpit.services import status
+from cockpit.services import status, ways
 from cockpit.services.connections import Connected
 from cockpit.services.latency import LatencyBook
 from cockpit.services.store import AppState, Store, changes_key
@@ -91,10 +91,16 @@ class StateJob:
 
 
 class SourceJob(StateJob):
-    """Versions of each service, and the commits between what is live and what is pending or could be gone back to."""
+    """Versions of each service, and the commits between what is live and what is pending or could be gone back to.
 
-    def __init__(self, connected: Connected, store: Store, clock_us: Callable[[], int], deadline_s: float) -> None:
+    `rules` answers the policy in force: what it declares of a way back decides whether other ways are read too.
+    """
+
+    def __init__(
+        self, connected: Connected, store: Store, clock_us: Callable[[], int], deadline_s: float, rules: Callable[[], Rules] = Rules
+    ) -> None:
         super().__init__(connected, store, clock_us, deadline_s)
+        self._rules = rules
         self._wanted: list[tuple[str, str, str]] = []
         self._fingerprint = ""
         self._missing: set[str] = set()  # comparisons that cannot be made, until a ref changes
@@ -141,31 +147,30 @@ class SourceJob(StateJob):
             self._store.merge("versions", again)
         return error
 
-    def _pairs(self, service: str) -> list[tuple[str, str, str]]:
+    def _pairs(self, service: str) -> list[ways.Pair]:
         state = self._state
-        # what a person looks at first, then what they may look at next
-        named: list[tuple[str, str]] = [(base, head) for s, base, head in self._wanted if s == service]
+        ahead: list[tuple[str, str]] = []
+        back: list[ways.Pair] = []
         for environment in state.environments:
             live = status.live_name(state, service, environment.name)
             if live is None:
                 continue
-            named += [(live, v.name) for v in status.pending_versions(state, service, environment.name)[:AHEAD]]
-            named += self._way_back(service, environment.name, live)
-        pairs = []
-        for base, head in dict.fromkeys(named):
-            pair = (service, status.commit_of(state, service, base), status.commit_of(state, service, head))
-            key = changes_key(*pair)
-            if pair[2] and (pair[1] or not base) and key not in state.changes and key not in self._missing:
-                pairs.append(pair)
-        return pairs
+            ahead += [(live, v.name) for v in status.pending_versions(state, service, environment.name)[:AHEAD]]
+            back += ways.wanted(state, self._rules(), service, environment.name)
+        # what a person looks at first, then the way back, which must not wait, then what they may look at next
+        asked = [(base, head) for s, base, head in self._wanted if s == service]
+        pairs = dict.fromkeys((*self._named(service, asked), *back, *self._named(service, ahead)))
+        return [pair for pair in pairs if pair[2] and not self._settled(pair)]
 
-    def _way_back(self, service: str, environment: str, live: str) -> list[tuple[str, str]]:
-        fleet = self._state.fleets.get(place(service, environment))
-        history = self._state.deployments.get(place(service, environment))
-        if fleet is None or history is None or fleet.value.live is None:
-            return []
-        target = last_good(history.value, fleet.value)
-        return [(target.version, live)] if target else []
+    def _named(self, service: str, names: list[tuple[str, str]]) -> Iterator[ways.Pair]:
+        for base, head in names:
+            commits = (status.commit_of(self._state, service, base), status.commit_of(self._state, service, head))
+            if commits[0] or not base:
+                yield service, *commits
+
+    def _settled(self, pair: ways.Pair) -> bool:
+        key = changes_key(*pair)
+        return key in self._state.changes or key in self._missing
 
 
 class CiJob(StateJob):
@@ -206,6 +211,28 @@ class DeploymentJob(StateJob):
         mine = self._connected.services
         busy = any(f.value.active is not None for f in self._state.fleets.values() if f.value.service in mine)
         return max(0.5, base_s / 4) if busy else base_s
+
+
+class ProbeJob:
+    """For a connection that is only used, such as a venue's switch: whether it answers at all."""
+
+    deadline_s = 120.0
+    every_s = 30.0
+
+    def __init__(self, connected: Connected) -> None:
+        self._connected = connected
+
+    def prepare(self) -> Callable[[], Any]:
+        """The connection's own test."""
+        probe: Callable[[], Any] = self._connected.polled.probe
+        return probe
+
+    def apply(self, result: object) -> None:
+        """That it answered is all there is to know."""
+
+    def interval_s(self, base_s: float) -> float:
+        """Seldom."""
+        return max(base_s, self.every_s)
 
 
 class MetricsJob:

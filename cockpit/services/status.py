@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cockpit.domain.approvals import Decision, decide
+from cockpit.domain import dependencies, fingerprint
+from cockpit.domain.approvals import ApprovalRule, Decision, decide
 from cockpit.domain.checks import CheckRun, Summary, latest_run, summarise
 from cockpit.domain.facts import Fact, place
+from cockpit.domain.memo import Same
 from cockpit.domain.policy import Rules as Rules
-from cockpit.domain.readiness import Readiness, Reason, readiness
+from cockpit.domain.readiness import Gates, Readiness, Reason, readiness
 from cockpit.domain.release import Changes, Environment, Fleet, Service, Version, in_order, pending
+from cockpit.domain.rollout import expected_s
+from cockpit.domain.statements import Hold, Statement, holds, requests
+from cockpit.services.calendars import Calendars, freezes_of, passed_by
 from cockpit.services.store import AppState, changes_key
+
+USUAL_S = 120.0  # a deployment's expected duration where none was seen yet
 
 
 def service_of(state: AppState, name: str) -> Service | None:
@@ -80,14 +88,75 @@ def authors_of(state: AppState, version: Version, environment: str) -> frozenset
     if live is None:
         return None
     changes = changes_between(state, version.service, live, version.name)
-    return changes.authors if changes is not None else None
+    return _authors(Same(changes)) if changes is not None else None
 
 
-def decision(state: AppState, version: Version, environment: str) -> Decision:
-    """The state of approval of `version` for `environment`."""
+@lru_cache(maxsize=128)
+def _authors(same: Same[Changes]) -> frozenset[str] | None:
+    return same.value.authors
+
+
+def approval_rule(state: AppState, environment: str, rules: Rules) -> ApprovalRule:
+    """The rule of an environment; where the policy has none, the number of approvals that the environment itself names."""
     wanted = environment_of(state, environment)
-    required = wanted.approvals_required if wanted else 0
-    return decide(state.approvals, version, environment, required, authors_of(state, version, environment))
+    return rules.approvals.get(environment) or ApprovalRule(required=wanted.approvals_required if wanted else 0)
+
+
+def requester_of(state: AppState, version: Version, environment: str, now_us: int) -> str:
+    """Who asked that this version be deployed there as soon as nothing speaks against it; "" where nobody did."""
+    about = _about(Same(state.statements)).get((version.service, environment, version.digest), ())
+    standing = requests(tuple(s for s in about if s.kind in ("request", "withdraw")), now_us)
+    return standing[-1].who if standing else ""
+
+
+def decision(
+    state: AppState, version: Version, environment: str, rules: Rules, now_us: int, *, requester: str = "", deployer: str = ""
+) -> Decision:
+    """The state of approval of `version` for `environment`. Without a requester: whoever stands as one."""
+    rule = approval_rule(state, environment, rules)
+    asked = requester or requester_of(state, version, environment, now_us)
+    authors = authors_of(state, version, environment)
+    reviews = state.reviews.get(version.service)
+    # what a forge knows of a commit counts for every environment whose rule lets it
+    given = (replace(a, environment=a.environment or environment) for a in reviews.value) if reviews is not None else ()
+    every = (*state.approvals, *given)
+    return decide(every, version, environment, rule, authors, requester=asked, deployer=deployer, now_us=now_us)
+
+
+def held(state: AppState, service: str, environment: str, digest: str) -> Hold | None:
+    """The hold that stands on an artifact in a place; None where there is none."""
+    about = _about(Same(state.statements)).get((service, environment, digest), ())
+    return next(iter(holds(tuple(s for s in about if s.kind in ("hold", "clear")))), None) if digest else None
+
+
+@lru_cache(maxsize=4)
+def _about(same: Same[tuple[Statement, ...]]) -> dict[tuple[str, str, str], tuple[Statement, ...]]:
+    """Statements by what they are about, so that a thousand of them cost a plan nothing."""
+    found: dict[tuple[str, str, str], list[Statement]] = {}
+    for s in same.value:
+        found.setdefault((s.service, s.environment, s.digest), []).append(s)
+    return {at: tuple(words) for at, words in found.items()}
+
+
+def gates(
+    state: AppState,
+    version: Version,
+    environment: str,
+    rules: Rules,
+    now_us: int,
+    *,
+    automatic: bool = False,
+    calendars: Calendars | None = None,
+) -> Gates:
+    """Freezes, the override that passes them and the hold of a version. Nothing automatic ever passes an override.
+
+    `calendars` remembers freezes and knows which calendars are configured; without it they are computed from the state alone.
+    """
+    history = state.deployments.get(place(version.service, environment))
+    duration_s = (expected_s(history.value) if history else None) or USUAL_S
+    freezes = (calendars.freezes_of if calendars is not None else freezes_of)(state, rules, environment, now_us, duration_s)
+    override = None if automatic else passed_by(state, freezes, rules, environment, version.service, now_us)
+    return Gates(freezes, override, held(state, version.service, environment, version.digest))
 
 
 def run_of(state: AppState, version: Version) -> CheckRun | None:
@@ -106,12 +175,30 @@ def checks_word(state: AppState, version: Version, rules: Rules) -> str:
     return str(checks(state, version, rules).state) if version.service in state.checks else "unknown"
 
 
-def ready(state: AppState, version: Version, environment: str, rules: Rules, now_us: int) -> Readiness:
-    """May `version` ship to `environment`? Everything against it, in words. Facts past their deadline count as not known."""
+def ready(
+    state: AppState,
+    version: Version,
+    environment: str,
+    rules: Rules,
+    now_us: int,
+    *,
+    deployer: str = "",
+    automatic: bool = False,
+    emergency: bool = False,
+    calendars: Calendars | None = None,
+) -> Readiness:
+    """May `version` ship to `environment`? Everything against it, in words. Facts past their deadline count as not known.
+
+    `deployer` fires it; `automatic`: nobody does, so no override counts; `emergency`: approvals are not waited for.
+    """
     wanted = environment_of(state, environment) or Environment(environment)
     fleet = state.fleets.get(place(version.service, wanted.after)) if wanted.after else None
     before = fleet.value if fleet is not None and not fleet.stale(now_us) else None
-    answer = readiness(version, wanted, checks(state, version, rules), decision(state, version, environment), before)
+    given = decision(state, version, environment, rules, now_us, deployer=deployer)
+    if emergency:
+        given = replace(given, reasons=())
+    passed = gates(state, version, environment, rules, now_us, automatic=automatic, calendars=calendars)
+    answer = readiness(version, wanted, checks(state, version, rules), given, before, passed)
     facts: tuple[tuple[str, Fact[Any] | None], ...] = (
         ("test results are", state.checks.get(version.service)),
         # a tag that moved or a commit that came since would not be seen: what is pending, and who wrote it
@@ -149,6 +236,7 @@ def condition(state: AppState, service: str, environment: str, now_us: int) -> C
 
 def _nodes(fleet: Fleet) -> Condition:
     agree, total = fleet.agreement
+    found = fingerprint.fingerprint(fleet)
     active = fleet.active
     if active is not None and not active.state.final:
         done = sum(step.state == "done" for step in active.steps)
@@ -157,7 +245,25 @@ def _nodes(fleet: Fleet) -> Condition:
         return Condition("unknown", "no nodes")
     if agree < total:
         return Condition("mixed", f"{agree} of {total} mixed")
+    if found.mixed:
+        return Condition("mixed", f"{len({odd.node for odd in found.odd})} of {total} set differently")
     ill = sum(node.healthy is not True for node in fleet.nodes)
     if ill:
         return Condition("bad", f"{ill} of {total} not healthy")
     return Condition("ok", f"{agree}/{total} ok")
+
+
+def believed(state: AppState, now_us: int) -> dict[str, Fleet]:
+    """What runs where, by place, without what is too old to be believed."""
+    return {at: fact.value for at, fact in state.fleets.items() if not fact.stale(now_us)}
+
+
+def fingerprint_of(state: AppState, service: str, environment: str) -> fingerprint.Fingerprint | None:
+    """How far the nodes of a place are alike, the odd ones by name; None where nothing is known."""
+    fleet = state.fleets.get(place(service, environment))
+    return fingerprint.fingerprint(fleet.value) if fleet is not None else None
+
+
+def compatibility(state: AppState, now_us: int) -> tuple[dependencies.Pairing, ...]:
+    """What of each service runs against what of its dependencies, in each environment."""
+    return dependencies.compatibility(state.services, state.environments, believed(state, now_us))

@@ -63,7 +63,7 @@ class LatencyStatus(Struct, frozen=True):
 class AppState(Struct, frozen=True):
     """All that is known, each value with its age. Dictionaries are never changed, only replaced.
 
-    Keys: `place(service, environment)` for fleets, deployments, latency; the service's name for versions, artifacts, checks;
+    Keys: `place(service, environment)` for fleets, deployments, latency; the service's name for versions, artifacts, checks, reviews;
     `changes_key(...)` for changes; run ids for runs; connection ids for sources and freezes; keys for actions and rollouts;
     environments for locks, whose value says in words who holds it ("" = nobody).
     """
@@ -79,6 +79,7 @@ class AppState(Struct, frozen=True):
     runs: dict[str, Fact[CheckRun]] = {}
     latency: dict[str, Fact[LatencyStatus]] = {}
     approvals: tuple[Approval, ...] = ()
+    reviews: dict[str, Fact[tuple[Approval, ...]]] = {}
     statements: tuple[Statement, ...] = ()
     freezes: dict[str, Fact[tuple[Freeze, ...]]] = {}
     rollouts: dict[str, Rollout] = {}

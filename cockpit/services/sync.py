@@ -142,7 +142,9 @@ class Sync:
         sources = {}
         for connected in connections.all:
             known = self.store.state.sources.get(connected.id)
-            fresh = SourceHealth(connected.id, connected.title, connected.kind, deadline_s=deadline_s)
+            # what changes slowly is asked seldom, and is not stale between two polls
+            own_s = getattr(jobs[connected.id], "deadline_s", deadline_s)
+            fresh = SourceHealth(connected.id, connected.title, connected.kind, deadline_s=own_s)
             sources[connected.id] = replace(fresh, last_success_us=known.last_success_us if known else 0)
         self.store.apply(sources=sources)
         for number, connected in enumerate(connections.all):

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from cockpit.domain.errors import StorageError
+from cockpit.domain.statements import KINDS as STATEMENTS
 from cockpit.storage.database import JOURNAL_HEAD, Database, Row
 from cockpit.storage.head import Head, HeadFile
 
@@ -156,9 +157,10 @@ class Journal:
             time.sleep(_PAUSE_S)
 
     def decisions(self, after_seq: int) -> tuple[Entry, ...]:
-        """Approvals and rejections newer than `after_seq`, oldest first; cheap where few notes are newer."""
-        sql = f"SELECT {_COLUMNS} FROM journal WHERE kind = 'note' AND action IN ('approve', 'reject') AND seq > ? ORDER BY seq"  # noqa: S608
-        return tuple(_entry(row) for row in self._database.query(sql, (after_seq,)))
+        """What people said (the kinds of `Statement`) newer than `after_seq`, oldest first; cheap where few notes are newer."""
+        marks = ",".join("?" * len(STATEMENTS))
+        sql = f"SELECT {_COLUMNS} FROM journal WHERE kind = 'note' AND action IN ({marks}) AND seq > ? ORDER BY seq"  # noqa: S608 - constants only
+        return tuple(_entry(row) for row in self._database.query(sql, (*STATEMENTS, after_seq)))
 
     def unfinished(self) -> tuple[Entry, ...]:
         """Intents that have no outcome yet, oldest first: what a restart takes up."""

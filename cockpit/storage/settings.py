@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,8 @@ from msgspec.structs import replace
 
 from cockpit.domain.errors import ConfigError
 from cockpit.domain.release import Environment, Service
-from cockpit.storage.validate import Checked, cross_check, read_settings
+from cockpit.storage.cross_check import cross_check
+from cockpit.storage.validate import Checked, read_settings
 
 
 class Me(Struct, frozen=True):
@@ -77,7 +79,8 @@ class EnvironmentSettings(Struct, frozen=True):
         tuple[str, ...], Meta(title="Approving groups", description="Only members of these groups approve; empty means anybody.")
     ] = ()
     quorum: Annotated[
-        dict[str, int], Meta(title="Quorum", description="At least so many approvals from a group, by the group's name.")
+        dict[str, Annotated[int, Meta(ge=1, le=20)]],
+        Meta(title="Quorum", description="At least so many approvals from a group, by the group's name."),
     ] = {}
     apart: Annotated[
         tuple[Literal["author", "requester", "deployer"], ...],
@@ -209,20 +212,26 @@ class Settings(Struct, frozen=True):
     """Everything a person can set. Repositories are absolute paths once loaded."""
 
     me: Me = Me()
-    services: dict[str, ServiceSettings] = {}
-    environments: dict[str, EnvironmentSettings] = {}
-    connections: dict[str, ConnectionSettings] = {}
+    services: Annotated[dict[str, ServiceSettings], Meta(title="Services", description="What is released on its own, by name.")] = {}
+    environments: Annotated[
+        dict[str, EnvironmentSettings], Meta(title="Environments", description="Where services run, by name; empty: only pending versions.")
+    ] = {}
+    connections: Annotated[dict[str, ConnectionSettings], Meta(title="Connections", description="Connected systems, by any name.")] = {}
     groups: Annotated[
         dict[str, tuple[str, ...]], Meta(title="Groups", description="Named groups of people, each a list of e-mail addresses.")
     ] = {}
     checks: CheckSettings = CheckSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     overrides: OverrideSettings = OverrideSettings()
-    strategies: dict[str, StrategySettings] = {}
-    sets: dict[str, SetSettings] = {}
+    strategies: Annotated[dict[str, StrategySettings], Meta(title="Strategies", description="Plans of steps, by name.")] = {}
+    sets: Annotated[dict[str, SetSettings], Meta(title="Sets", description="Services that go back together, by name.")] = {}
     policy: PolicySource = PolicySource()
     poll: PollSettings = PollSettings()
     window: WindowSettings = WindowSettings()
+
+    def members(self, groups: Iterable[str]) -> frozenset[str]:
+        """Everybody in these groups, in lower case; nobody for a name that is no group."""
+        return frozenset(person for group in groups for person in self.groups.get(group, ()))
 
     def domain_services(self) -> tuple[Service, ...]:
         """The services as the domain knows them, in the order of the file."""
@@ -248,29 +257,50 @@ def load(path: Path) -> Settings:
 def load_lenient(path: Path) -> tuple[Settings, ConfigError | None]:
     """As `load`, but what is good is kept, so that the window opens: a bad value falls back to its default.
 
-    An environment or connection with a mistake is left out as a whole, for a default there could let through what the file forbids.
+    An entry with a mistake is left out as a whole where a default could let through what the file forbids; see `cross_check`.
     """
     try:
-        content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        content = path.read_bytes()
     except FileNotFoundError:
         return Settings(), ConfigError(f"There is no settings file at {path}.", hint="Make one, or start without it to see the playground.")
     except OSError as error:
         return Settings(), ConfigError(f"{path} cannot be read: {error.strerror or error}.", hint="Check the rights of the file.")
+    return parse(content, str(path), path.absolute().parent)
+
+
+def parse(content: bytes, name: str, folder: Path) -> tuple[Settings, ConfigError | None]:
+    """As `load_lenient`, of a text that is called `name`; what is relative in it is relative to `folder`, an absolute path."""
+    try:
+        given = tables(content)
+    except ValueError as error:
+        return Settings(), _mistakes(name, (str(error),))
+    return read(given, name, folder)
+
+
+def read(given: dict[str, Any], name: str, folder: Path) -> tuple[Settings, ConfigError | None]:
+    """As `parse`, of tables that are read already."""
+    checked = read_settings(given, Settings)
+    settings = _located(cross_check(checked), folder)
+    return settings, _mistakes(name, tuple(checked.problems)) if checked.problems else None
+
+
+def tables(content: bytes) -> dict[str, Any]:
+    """The tables of a TOML text as they stand there. ValueError says why it is none."""
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        return Settings(), _mistakes(path, (f"byte {error.start}: not UTF-8 text",))
+        raise ValueError(f"byte {error.start}: not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
-        return Settings(), _mistakes(path, (f"not TOML: {_lower_first(str(error))}",))
+        raise ValueError(f"not TOML: {_lower_first(str(error))}") from None
     except RecursionError:
-        return Settings(), _mistakes(path, ("nested too deeply",))
-    checked = read_settings(content, Settings)
-    settings: Settings = cross_check(checked)
-    settings = replace(settings, services={name: _located(s, path) for name, s in settings.services.items()})
-    return settings, _mistakes(path, tuple(checked.problems)) if checked.problems else None
+        raise ValueError("nested too deeply") from None
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the settings, with titles, descriptions and limits."""
-    return msgspec.json.schema(Settings)
+    """The JSON Schema of the settings, for editors and forms: titles, descriptions, limits, forms of names."""
+    from cockpit.storage.schema import completed
+
+    return completed(msgspec.json.schema(Settings))
 
 
 def check(content: dict[str, Any]) -> Checked:
@@ -280,20 +310,38 @@ def check(content: dict[str, Any]) -> Checked:
     return checked
 
 
-def _located(service: ServiceSettings, path: Path) -> ServiceSettings:
-    if not service.repository:
-        return service
+def _located(settings: Settings, folder: Path) -> Settings:
+    """The same with every path absolute."""
+    approvals, policy, me = settings.approvals, settings.policy, settings.me
+    # git takes a key itself in place of its file
+    a_file = me.signing == "ssh" and not me.signing_key.startswith(("key::", "ssh-", "ecdsa-", "sk-"))
+    return replace(
+        settings,
+        services={name: replace(s, repository=_absolute(s.repository, folder)) for name, s in settings.services.items()},
+        approvals=replace(
+            approvals,
+            allowed_signers=_absolute(approvals.allowed_signers, folder),
+            revoked_keys=_absolute(approvals.revoked_keys, folder),
+        ),
+        policy=replace(policy, repository=_absolute(policy.repository, folder)),
+        me=replace(me, signing_key=_absolute(me.signing_key, folder)) if a_file else me,
+    )
+
+
+def _absolute(text: str, folder: Path) -> str:
+    if not text:
+        return ""
     try:
-        repository = Path(service.repository).expanduser()
+        path = Path(text).expanduser()
     except RuntimeError:
-        repository = Path(service.repository)
-    return replace(service, repository=str(path.absolute().parent / repository))
+        path = Path(text)
+    return str(folder / path)
 
 
-def _mistakes(path: Path, problems: tuple[str, ...]) -> ConfigError:
+def _mistakes(name: str, problems: tuple[str, ...]) -> ConfigError:
     count = "One mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
     return ConfigError(
-        f"{count} in {path}: {'; '.join(problems)}.", hint="Correct the file; what is right in it is in use.", problems=problems
+        f"{count} in {name}: {'; '.join(problems)}.", hint="Correct the file; what is right in it is in use.", problems=problems
     )
 
 

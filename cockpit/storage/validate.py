@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec.inspect as shape
@@ -13,7 +14,6 @@ import msgspec.inspect as shape
 _OPTIONS: Final = "options"
 _NOTHING: Final = object()
 _KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Checked:
@@ -28,8 +28,14 @@ class Checked:
 def read_settings(content: dict[str, Any], kind: type) -> Checked:
     """Turn plain tables into `kind`, a msgspec Struct type all of whose fields have defaults."""
     problems: list[str] = []
-    value = _read(content, shape.type_info(kind), "", problems)
+    value = _read(content, _declared(kind), "", problems)
     return Checked(kind() if value is _NOTHING else value, problems, content)
+
+
+@lru_cache(maxsize=8)
+def _declared(kind: type) -> shape.Type:
+    # costs more than all the reading
+    return shape.type_info(kind)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -58,7 +64,7 @@ def _read(value: Any, info: shape.Type, path: str, problems: list[str]) -> Any:
 def _wrong(value: Any, info: shape.Type) -> str:
     if isinstance(info, shape.LiteralType):
         choices = ", ".join(f'"{v}"' for v in info.values)
-        return "" if value in info.values else f"must be one of {choices}, not {_show(value)}{nearest(str(value), map(str, info.values))}"
+        return "" if value in info.values else f"must be one of {choices}, not {show(value)}{nearest(str(value), map(str, info.values))}"
     if isinstance(info, shape.BoolType):
         return "" if isinstance(value, bool) else _not_a(bool, value)
     if isinstance(info, shape.IntType):
@@ -91,17 +97,17 @@ def _read_struct(value: Any, info: shape.StructType, path: str, problems: list[s
     good: dict[str, Any] = {_OPTIONS: {}} if open_ended else {}
     for name, item in value.items():
         if name in fields and name != _OPTIONS:
-            read = _read(item, fields[name].type, _join(path, name), problems)
+            read = _read(item, fields[name].type, join(path, name), problems)
             if read is not _NOTHING:
                 good[name] = read
         elif open_ended:
             _read_option(name, item, path, good[_OPTIONS], problems)
         else:
             kind, others = _could_be(name, item, fields, value)
-            problems.append(f"{_join(path, name)}: unknown {kind}{nearest(name, others)}")
+            problems.append(f"{join(path, name)}: unknown {kind}{nearest(name, others)}")
     missing = [name for name, field in fields.items() if field.required and name not in good]
     absent = [name for name in missing if name not in value]
-    problems += [f"{_join(path, name)}: missing{_misspelt(name, value, fields) if open_ended else ''}" for name in absent]
+    problems += [f"{join(path, name)}: missing{_misspelt(name, value, fields) if open_ended else ''}" for name in absent]
     return _NOTHING if missing else info.cls(**good)
 
 
@@ -109,8 +115,12 @@ def _could_be(name: str, item: Any, fields: dict[str, shape.Field], value: dict[
     """("table" or "key", the names that may have been meant). One of several entries may be misspelt: [service.b] beside [services.a]."""
     if not isinstance(item, dict):
         return "key", [n for n in fields if n not in value]
-    entries = [n for n, field in fields.items() if isinstance(field.type, shape.DictType)]
+    entries = [n for n, field in fields.items() if isinstance(_plain(field.type), shape.DictType)]
     return "table", [n for n in fields if n not in value or n in entries]
+
+
+def _plain(info: shape.Type) -> shape.Type:
+    return info.type if isinstance(info, shape.Metadata) else info
 
 
 def _read_option(name: str, item: Any, path: str, options: dict[str, str], problems: list[str]) -> None:
@@ -120,7 +130,7 @@ def _read_option(name: str, item: Any, path: str, options: dict[str, str], probl
     elif isinstance(item, str | int | float):
         options[name] = str(item)
     else:
-        problems.append(f"{_join(path, name)}: expected text, a number, or true or false, got {_kind_of(item)}")
+        problems.append(f"{join(path, name)}: expected text, a number, or true or false, got {_kind_of(item)}")
 
 
 def _misspelt(name: str, value: dict[str, Any], fields: dict[str, shape.Field]) -> str:
@@ -135,9 +145,9 @@ def _read_table(value: Any, info: shape.DictType, path: str, problems: list[str]
     good = {}
     for name, item in value.items():
         if not name.strip() or any(ord(c) < 32 or ord(c) == 127 for c in name):
-            problems.append(f"{_join(path, name)}: a name must not be empty or hold control characters")
+            problems.append(f"{join(path, name)}: a name must not be empty or hold control characters")
             continue
-        read = _read(item, info.value_type, _join(path, name), problems)
+        read = _read(item, info.value_type, join(path, name), problems)
         if read is not _NOTHING:
             good[name] = read
     return good
@@ -150,108 +160,40 @@ def _read_list(value: Any, info: shape.VarTupleType, path: str, problems: list[s
     good: list[Any] = []
     for number, item in enumerate(value):
         read = _read(item, info.item_type, f"{path}[{number}]", problems)
-        if read in good:
-            problems.append(f"{path}[{number}]: {_show(item)} stands there twice")
+        # two equal steps of a strategy are two steps
+        if isinstance(read, str) and read in good:
+            problems.append(f"{path}[{number}]: {show(item)} stands there twice")
         else:
             good.append(read)
     # half a list may ask for less than the whole one did
     return _NOTHING if _NOTHING in good else tuple(good)
 
 
-def cross_check(checked: Checked) -> Any:
-    """The value with references checked; what is wrong is named among the problems.
+def faultless(table: str, entries: dict[str, Any], problems: list[str], harmless: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The entries of a table that no problem names. A problem with one of the `harmless` keys does not count."""
 
-    An environment or a connection with any mistake is left out as a whole: with a default in place of a mistyped
-    approval count or order, a version could ship that the file meant to stop.
-    """
-    from msgspec.structs import replace
-
-    settings, problems = checked.value, checked.problems
-    for name, environment in settings.environments.items():
-        _check_after(name, environment, checked)
-    _check_ranks(settings.environments, checked)
-    for name, connection in settings.connections.items():
-        _check_connection(name, connection, checked)
-    services = {n: kept for n, s in settings.services.items() if (kept := _check_service(n, s, problems)) is not None}
-    environments = _faultless("environments", settings.environments, problems)
-    connections = _faultless("connections", settings.connections, problems)
-    me = settings.me
-    if me.email and not re.fullmatch(r"[^@\s]+@[^@\s]+", me.email):
-        problems.append(f"me.email: {_show(me.email)} is no e-mail address")
-        me = replace(me, email="")
-    poll = settings.poll
-    if poll.deadline_s <= poll.interval_s:
-        problems.append(f"poll.deadline_s: must be more than poll.interval_s ({poll.interval_s:g}), not {poll.deadline_s:g}")
-        poll = replace(poll, deadline_s=poll.interval_s * 5)
-    return replace(settings, environments=environments, services=services, connections=connections, me=me, poll=poll)
-
-
-def _faultless(table: str, entries: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     def faulty(name: str) -> bool:
-        path = _join(table, name)
-        return any(problem.startswith((f"{path}.", f"{path}:", f"{path}[")) for problem in problems)
+        path = join(table, name)
+        spared = tuple(f"{path}.{key}:" for key in harmless)
+        return any(problem.startswith((f"{path}.", f"{path}:", f"{path}[")) and not problem.startswith(spared) for problem in problems)
 
     return {name: entry for name, entry in entries.items() if not faulty(name)}
 
 
-def _check_after(name: str, environment: Any, checked: Checked) -> None:
-    if not environment.after:
-        return
-    given = checked.given.get("environments", {})
-    path = _join(_join("environments", name), "after")
-    if environment.after not in given:
-        others = [n for n in given if n != name]
-        checked.problems.append(f'{path}: there is no environment "{_cut(environment.after)}"{nearest(environment.after, others)}')
-        return
-    seen, at = [name], environment.after
-    while at and at not in seen:
-        seen.append(at)
-        following = checked.value.environments.get(at)
-        at = following.after if following is not None else ""
-    if at == name:
-        checked.problems.append(f"{path}: waits for itself: {' after '.join(_cut(n) for n in [*seen, name])}")
+def named(checked: Checked, table: str) -> dict[str, Any]:
+    """The entries of a table as they stand in the file, those with mistakes too: to name one of them is no second mistake."""
+    given = checked.given.get(table, {})
+    return given if isinstance(given, dict) else {}
 
 
-def _check_ranks(environments: dict[str, Any], checked: Checked) -> None:
-    taken: dict[int, str] = {}
-    for name, environment in environments.items():
-        if "rank" not in checked.given["environments"][name]:
-            continue
-        other = taken.setdefault(environment.rank, name)
-        if other != name:
-            path = _join(_join("environments", name), "rank")
-            checked.problems.append(f'{path}: {environment.rank} is the rank of "{_cut(other)}" already')
+def is_email(text: str) -> bool:
+    """Whether it has the form of an e-mail address."""
+    return re.fullmatch(r"[^@\s]+@[^@\s]+", text) is not None
 
 
-def _check_service(name: str, service: Any, problems: list[str]) -> Any:
-    from msgspec.structs import replace
-
-    path = _join("services", name)
-    if "://" in service.repository:
-        problems.append(f"{path}.repository: must be a folder on this machine, not {_show(service.repository)}: clone it first")
-        return None
-    pattern = service.tag_pattern
-    if pattern and pattern.count("{version}") != 1:
-        near = ' (did you mean "{version}"?)' if "{" in pattern and "{version}" not in pattern else ""
-        problems.append(f"{path}.tag_pattern: must hold {{version}} exactly once{near}")
-        return replace(service, tag_pattern="")
-    return service
-
-
-def _check_connection(name: str, connection: Any, checked: Checked) -> None:
-    path, known = _join("connections", name), checked.given.get("services", {})
-    for service in connection.services:
-        if service not in known:
-            checked.problems.append(f'{path}.services: there is no service "{_cut(service)}"{nearest(service, known)}')
-    if connection.url and not re.match(r"https?://[^/\s]+", connection.url):
-        checked.problems.append(f"{path}.url: must begin with http:// or https://, not {_show(connection.url)}")
-    if connection.token_env and not _VARIABLE.fullmatch(connection.token_env):
-        # the value is not repeated: somebody may have put the token itself there
-        checked.problems.append(f"{path}.token_env: must be the name of an environment variable, not a token")
-
-
-def _join(path: str, name: str) -> str:
-    shown = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{_cut(name)}"'
+def join(path: str, name: str) -> str:
+    """The path of `name` below `path`, quoted where TOML would."""
+    shown = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{cut(name)}"'
     return f"{path}.{shown}" if path else shown
 
 
@@ -260,13 +202,15 @@ def _kind_of(value: Any) -> str:
 
 
 def _not_a(kind: type, value: Any) -> str:
-    return f"expected {_KINDS[kind]}, got {_kind_of(value)}" + (f" {_show(value)}" if isinstance(value, str | int | float) else "")
+    return f"expected {_KINDS[kind]}, got {_kind_of(value)}" + (f" {show(value)}" if isinstance(value, str | int | float) else "")
 
 
-def _show(value: Any) -> str:
-    return f'"{_cut(value)}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else _cut(str(value))
+def show(value: Any) -> str:
+    """A value as it stands in a message."""
+    return f'"{cut(value)}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else cut(str(value))
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Foreign text that is short and harmless enough for a message."""
     clean = "".join(c if c.isprintable() else "?" for c in text)
     return clean if len(clean) <= 60 else f"{clean[:59]}…"

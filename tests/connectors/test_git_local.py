@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cockpit.connecting import services_in
-from cockpit.connectors import git_local
+from cockpit.connectors import git_process
 from cockpit.connectors.git_local import GitLocal
 from cockpit.connectors.git_parse import parse_log, parse_tags
 from cockpit.domain.errors import AuthFailed, BadPayload, ConnectorError, NotFound, Unreachable
@@ -170,9 +170,17 @@ def test_git_that_takes_too_long_is_ended(repo: Repo, tmp_path: Path, monkeypatc
     assert "too long" in fails(Unreachable, lambda: source.versions(SERVICE)).message
 
 
+def test_what_people_signed_is_no_version(repo: Repo) -> None:
+    repo.commit()
+    for name in ("v1.0", "approvals/gateway/1.0/production/ada@x", "words/hold/gateway/production/2.0/ada@x", "approvals/v3.0"):
+        repo.tag(name)
+    assert names(repo) == ["1.0"]
+    assert names(repo, Service("approvals")) == ["3.0"], "a service may have that name"
+
+
 def test_too_much_output_is_cut_off(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     repo.commit("x" * 5000)
-    monkeypatch.setattr(git_local, "OUTPUT_BYTES", 1000)
+    monkeypatch.setattr(git_process, "OUTPUT_BYTES", 1000)
     fails(BadPayload, lambda: GitLocal(repo.path).changes(SERVICE, "", "main"))
 
 
@@ -603,6 +611,19 @@ def test_parsers_raise_bad_payload_only(output: bytes) -> None:
     for parse in (parse_tags, parse_log):
         with contextlib.suppress(BadPayload):
             parse(output)
+
+
+def test_what_a_commit_says_of_the_way_back(repo: Repo) -> None:
+    repo.commit("first")
+    repo.tag("v1")
+    repo.commit("none\n\nRollback is easy")
+    trailers = "Reviewed-by: Bo <bo@playground.invalid>\nRollback: safe until\n 1.8.0\nrollback: one-way: drops\x1b[2J X\nRollback:"
+    repo.commit(f"two\n\n{trailers}")
+    repo.commit("empty\n\nRollback:  ")
+    repo.tag("v2")
+    with GitLocal(repo.path) as source:
+        found = {c.subject: c.rollback for c in source.changes(Service("s"), "v1", "v2").commits}
+    assert found == {"none": "", "two": "safe until 1.8.0\none-way: drops\ufffd[2J X", "empty": ""}
 
 
 def test_parsers_refuse_other_forms() -> None:

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from cockpit.connectors.http import HttpClient, Limits
 from cockpit.connectors.open_ci import OpenCi, parse_run, parse_runs
 from cockpit.connectors.open_ci import parse_health as parse_ci_health
-from cockpit.connectors.open_deployment import (
-    OpenDeployment,
+from cockpit.connectors.open_deployment import OpenDeployment
+from cockpit.connectors.open_deployment_wire import (
     parse_artifacts,
     parse_deployment,
     parse_deployments,
     parse_fleet,
+    parse_health,
+    parse_mode,
     parse_started,
+    parse_weights,
 )
 from cockpit.connectors.ports import DeployRequest
 from cockpit.domain.checks import CheckState
@@ -142,9 +145,18 @@ def test_a_fleet() -> None:
     assert [n.healthy for n in fleet.nodes] == [True, None]
     assert fleet.nodes[1].url == ""
     assert fleet.nodes[0].environment == "production"
+    assert (fleet.automatic, fleet.held, fleet.nodes[0].config, fleet.nodes[0].flags) == ("", (), "", ())
     assert fleet.active is not None
     assert fleet.active.state is DeployState.RUNNING
     assert parse_fleet(raw(FLEET | {"active": None}), "gateway", "production").active is None
+
+
+def test_a_fleet_that_tells_how_its_nodes_are_set() -> None:
+    node = FLEET["nodes"][0] | {"config": "c1", "flags": ["trace=on", "audit=\x1b[1moff"]}
+    said = FLEET | {"nodes": [node], "automatic": "gateway\n1.8.0", "held": ["d" * 64]}
+    fleet = parse_fleet(raw(said), "gateway", "production")
+    assert (fleet.nodes[0].config, fleet.nodes[0].flags) == ("c1", ("audit=\ufffd[1moff", "trace=on"))
+    assert (fleet.automatic, fleet.held) == ("gateway 1.8.0", ("d" * 64,))
 
 
 @pytest.mark.parametrize(
@@ -156,6 +168,9 @@ def test_a_fleet() -> None:
         ("nodes.0.name", "", "$.nodes[0].name"),
         ("nodes.0.healthy", "yes", "$.nodes[0].healthy"),
         ("nodes", None, "$.nodes"),
+        ("nodes.0.flags", "a=b", "$.nodes[0].flags"),
+        ("nodes.0.config", 7, "$.nodes[0].config"),
+        ("held", [7], "$.held[0]"),
         ("active.state", "stuck", "$.active.state"),
         ("active.kind", "restart", "$.active.kind"),
         ("active.service", "other", "$.active.service"),
@@ -190,7 +205,8 @@ def test_the_answer_to_a_deploy_is_the_deployment_asked_for(change: dict[str, st
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*RUN, *STARTED, *FLEET, "runs", "deployments", "name"]), inner)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*RUN, *STARTED, *FLEET, "runs", "deployments", "name", "mode", "weights", "offers"]), inner)
     ),
     max_leaves=20,
 )
@@ -209,6 +225,9 @@ def only_bad_payload(body: bytes) -> None:
         lambda b: parse_deployments(b, "gateway", "production"),
         lambda b: parse_deployment(b, "d-1", "k-1"),
         lambda b: parse_started(b, REQUEST, "k-1"),
+        parse_health,
+        parse_mode,
+        parse_weights,
     ):
         with contextlib.suppress(BadPayload):
             parse(body)
@@ -301,11 +320,94 @@ def test_deployer_over_the_wire(server: Any, deployer: OpenDeployment) -> None:
     assert deployer.fleet("gateway", "production").agreement == (1, 2)
     first = server.requests[0]
     assert (first.method, first.path, first.headers["idempotency-key"]) == ("POST", "/v1/deployments", "k-1")
-    assert msgspec.json.decode(first.body) == msgspec.to_builtins(REQUEST)
+    # strict systems that do not know `nodes` refuse what they do not know
+    assert msgspec.json.decode(first.body) == {name: v for name, v in msgspec.to_builtins(REQUEST).items() if name != "nodes"}
     assert [r.path for r in server.requests[1:5]] == ["/v1/deployments/by-key/k-1"] * 2 + [
         "/v1/deployments/d-1",
         "/v1/deployments/d-1/abort",
     ]
+
+
+SOME = msgspec.structs.replace(REQUEST, nodes=("n1",))
+HEALTH: dict[str, Any] = {"name": "Deployer", "version": "1", "identity": ""}
+
+
+@pytest.mark.parametrize("health", [HEALTH, HEALTH | {"offers": []}, HEALTH | {"offers": ["holds"]}])
+def test_some_nodes_are_never_asked_of_a_system_that_would_change_them_all(
+    server: Any, deployer: OpenDeployment, health: dict[str, Any]
+) -> None:
+    server.script = [server.answer(200, raw(health))]
+    with pytest.raises(NotFound) as caught:
+        deployer.deploy(SOME, "k-1")
+    assert (caught.value.title, bool(caught.value.hint)) == ("Not offered", True)
+    assert [r.method for r in server.requests] == ["GET"]
+
+
+def test_some_nodes(server: Any, deployer: OpenDeployment) -> None:
+    health = server.answer(200, raw(HEALTH | {"offers": ["nodes"]}))
+    other = STARTED | {"steps": [{"node": "n1", "state": "pending"}, {"node": "n2", "state": "pending"}]}
+    server.script = [health, server.answer(201, raw(STARTED)), health, server.answer(201, raw(other)), health]
+    assert [s.node for s in deployer.deploy(SOME, "k-1").steps] == ["n1"]
+    assert msgspec.json.decode(server.requests[1].body)["nodes"] == ["n1"]
+    with pytest.raises(OutcomeUnknown):
+        deployer.deploy(SOME, "k-1")
+    assert deployer.probe().reached == "Deployer 1"
+
+
+OPTIONAL: list[tuple[str, str, Any]] = [
+    ("PUT", "holds/d", lambda d: d.hold("gateway", "production", "d", True, "p99")),
+    ("GET", "mode", lambda d: d.mode("gateway", "production")),
+    ("PUT", "mode", lambda d: d.set_mode("gateway", "production", "open")),
+    ("GET", "weights", lambda d: d.weights("gateway", "production")),
+    ("PUT", "weights", lambda d: d.set_weights("gateway", "production", {"n1": 10})),
+]
+
+
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize(("method", "path", "ask"), OPTIONAL)
+def test_what_is_not_offered_says_so(server: Any, deployer: OpenDeployment, method: str, path: str, ask: Any, status: int) -> None:
+    server.script = [server.answer(status, b'{"title":"Unknown path"}')]
+    with pytest.raises(NotFound) as caught:
+        ask(deployer)
+    assert (caught.value.title, bool(caught.value.hint)) == ("Not offered", True)
+    assert "Unknown path" in caught.value.message
+    assert [(r.method, r.path) for r in server.requests] == [(method, f"/v1/environments/production/services/gateway/{path}")]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(409, Rejected), (422, Rejected), (500, OutcomeUnknown)])
+@pytest.mark.parametrize(("method", "path", "ask"), [case for case in OPTIONAL if case[0] == "PUT"])
+def test_optional_writes_are_sent_once(
+    server: Any, deployer: OpenDeployment, method: str, path: str, ask: Any, status: int, kind: type[ConnectorError]
+) -> None:
+    server.script = [server.answer(status, b"")]
+    with pytest.raises(kind):
+        ask(deployer)
+    assert len(server.requests) == 1
+
+
+def test_optional_parts_over_the_wire(server: Any, deployer: OpenDeployment) -> None:
+    server.script = [
+        server.answer(200, raw(FLEET | {"held": ["d"]})),
+        server.answer(200, raw({"mode": "mixed"})),
+        server.answer(200, raw({"mode": "open"})),
+        server.answer(200, raw({"weights": {"n1": 10, "n2": 90}}), ETag='"1"'),
+        server.answer(304),
+        server.answer(200, raw({"weights": {"n1": 20, "n2": 80}})),
+    ]
+    assert deployer.hold("gateway", "production", "d", True, "p99").held == ("d",)
+    assert deployer.mode("gateway", "production") == "mixed"
+    assert deployer.set_mode("gateway", "production", "open") == "open"
+    deployer.weights("gateway", "production")["n1"] = 99
+    assert deployer.weights("gateway", "production") == {"n1": 10, "n2": 90}
+    assert deployer.set_weights("gateway", "production", {"n1": 20}) == {"n1": 20, "n2": 80}
+    sent = [msgspec.json.decode(r.body) for r in server.requests if r.method == "PUT"]
+    assert sent == [{"held": True, "reason": "p99"}, {"mode": "open"}, {"weights": {"n1": 20}}]
+
+
+@pytest.mark.parametrize("weights", [{"n1": 101}, {"n1": -1}, {"": 1}, {"n1": "5"}, [], None])
+def test_shares_that_cannot_be(weights: Any) -> None:
+    with pytest.raises(BadPayload):
+        parse_weights(raw({"weights": weights}))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cockpit.connectors.git_local import GitLocal
@@ -89,6 +90,33 @@ def runs_everywhere(deployer: DeploymentApi, digest: str) -> bool:
 
 def ended(deployer: DeploymentApi, deployment_id: str) -> Any:
     return wait_for(lambda: (d := deployer.deployment(deployment_id)).state.final and d, "the deployment has ended")
+
+
+def test_optional_parts_of_a_real_deployer(deployer: Any) -> None:
+    digest = next(a.digest for a in deployer.artifacts(SERVICE) if a.version == "1.2.0")
+    nodes = tuple(n.name for n in deployer.fleet(SERVICE, "production").nodes)
+    request = DeployRequest(SERVICE, "production", "1.2.0", digest, "deploy", "a@playground.invalid", nodes=nodes[1:])
+    started = deployer.deploy(request, "key-some")
+    assert deployer.deploy(request, "key-some").id == started.id
+    assert [s.node for s in ended(deployer, started.id).steps] == list(nodes[1:])
+    wait_for(lambda: deployer.fleet(SERVICE, "production").agreement[0] == 1, "the fleet is mixed")
+    with pytest.raises(Rejected) as caught:
+        deployer.deploy(msgspec.structs.replace(request, nodes=("nowhere",)), "key-nowhere")
+    assert caught.value.status == 422
+    for _ in range(2):
+        assert deployer.hold(SERVICE, "production", digest, True, "p99").held == (digest,)
+    with pytest.raises(Rejected) as caught:
+        deployer.deploy(request, "key-held")
+    assert "p99" in caught.value.message
+    assert deployer.find("key-held") is None
+    assert deployer.hold(SERVICE, "production", digest, False, "").held == ()
+    assert deployer.set_mode(SERVICE, "production", "cancel-only") == deployer.mode(SERVICE, "production") == "cancel-only"
+    shares = {nodes[0]: 10, nodes[1]: 90}
+    assert deployer.set_weights(SERVICE, "production", {nodes[0]: 10}) == deployer.weights(SERVICE, "production") == shares
+    with pytest.raises(NotFound) as missing:
+        deployer.weights(SERVICE, "staging")
+    assert missing.value.title == "Not offered"
+    assert len({(n.config, n.flags) for n in deployer.fleet(SERVICE, "production").nodes}) == 1
 
 
 def test_deploy_and_go_back(deployer: DeploymentApi, playground: Path) -> None:

@@ -9,11 +9,31 @@ from typing import Any
 import pytest
 
 from cockpit.connectors import registry
-from cockpit.connectors.ports import CiSystem, ConnectorSpec, DeploymentApi, MetricsApi, Probe, SourceControl
+from cockpit.connectors.ports import (
+    Calendar,
+    CiSystem,
+    ConnectorSpec,
+    DeploymentApi,
+    Holds,
+    MetricsApi,
+    Probe,
+    SourceControl,
+    Traffic,
+    Venue,
+)
 from cockpit.domain.errors import BadPayload, ConfigError, ConnectorError, NotFound, Unreachable
 
-PORTS = {"SourceControl": SourceControl, "CiSystem": CiSystem, "DeploymentApi": DeploymentApi, "MetricsApi": MetricsApi}
-OPTIONS = {"git": {"path": "."}, "openmetrics": {}}
+PORTS = {
+    "Calendar": Calendar,
+    "SourceControl": SourceControl,
+    "CiSystem": CiSystem,
+    "DeploymentApi": DeploymentApi,
+    "Holds": Holds,
+    "MetricsApi": MetricsApi,
+    "Traffic": Traffic,
+    "Venue": Venue,
+}
+OPTIONS = {"venue-command": {"mode_command": "true", "set_command": "true {mode}"}, "git": {"path": "."}, "openmetrics": {}}
 URL = {"url": "http://127.0.0.1:1"}
 
 
@@ -27,6 +47,10 @@ def test_what_is_created_serves_its_ports(spec: ConnectorSpec) -> None:
     for port in spec.ports:
         assert isinstance(made, PORTS[port])
     made.close()
+
+
+def test_only_the_open_deployment_interface_itself_lets_one_in_at_a_time() -> None:
+    assert [spec.kind for spec in registry.CONNECTORS if spec.exclusive] == ["deployment-v1"]
 
 
 def test_unknown_kinds_name_the_nearest() -> None:
@@ -116,9 +140,10 @@ def test_heavy_libraries_wait_until_they_are_needed() -> None:
 import sys
 import cockpit.connectors.git_local, cockpit.connectors.http, cockpit.connectors.openmetrics
 from cockpit.connectors import registry
-for kind, options in {"ci-v1": {"url": "http://127.0.0.1:1"}, "git": {"path": "."}, "openmetrics": {}}.items():
+wanted = {"ci-v1": {"url": "http://127.0.0.1:1"}, "git": {"path": "."}, "openmetrics": {}, "icalendar": {"path": "/x.ics"}}
+for kind, options in wanted.items():
     registry.create(kind, options, str)
-print([m for m in ("requests", "urllib3", "git", "prometheus_client", "keyring", "numpy") if m in sys.modules])
+print([m for m in ("requests", "urllib3", "git", "prometheus_client", "keyring", "numpy", "icalendar", "dateutil") if m in sys.modules])
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert found.stdout.strip() == "[]"

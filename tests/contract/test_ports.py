@@ -18,7 +18,11 @@ from cockpit.domain.release import Node, Service
 
 URL = {"url": "http://127.0.0.1:1"}  # nothing may listen there
 DEAD = Node("n", "s", "e", url="http://127.0.0.1:1")
-OPTIONS: dict[str, dict[str, str]] = {"git": {"path": "nowhere"}, "openmetrics": {}}
+OPTIONS: dict[str, dict[str, str]] = {
+    "git": {"path": "nowhere"},
+    "openmetrics": {},
+    "venue-command": {"mode_command": "no-such-program", "set_command": "no-such-program {mode}"},
+}
 REQUEST = DeployRequest("s", "e", "1", "d", "deploy", "a@playground.invalid")
 QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
     "SourceControl": (
@@ -45,7 +49,11 @@ QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
         lambda c: c.abort("d"),
         lambda c: c.probe(),
     ),
+    "Calendar": (lambda c: c.freezes(0, 1), lambda c: c.probe()),
+    "Holds": (lambda c: c.hold("s", "e", "d", True, "r"),),
     "MetricsApi": (lambda c: c.read((DEAD,)),),
+    "Traffic": (lambda c: c.weights("s", "e"), lambda c: c.set_weights("s", "e", {"n": 10}), lambda c: c.probe()),
+    "Venue": (lambda c: c.mode("s", "e"), lambda c: c.set_mode("s", "e", "open"), lambda c: c.probe()),
 }
 CASES = [(spec, port) for spec in registry.CONNECTORS for port in spec.ports]
 IDS = [f"{spec.kind} as {port}" for spec, port in CASES]

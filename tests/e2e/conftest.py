@@ -16,7 +16,8 @@ class RunningPlayground:
         self.directory = directory
 
     def config_text(self) -> str:
-        return (self.directory / "cockpit.toml").read_text("utf-8")
+        """The settings for another data directory: what is relative to the playground's own is made absolute."""
+        return (self.directory / "cockpit.toml").read_text("utf-8").replace('"keys/', f'"{self.directory}/keys/')
 
     def released(self, service: str) -> str:
         from cockpit.playground.repository import RELEASED
@@ -35,3 +36,15 @@ def playground(tmp_path_factory: Any) -> Iterator[RunningPlayground]:
         yield RunningPlayground(directory)
     finally:
         launcher.stop(directory)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many cases of the fault table were run, and how many of them were as they must be."""
+    wrong = right = 0
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            known = dict(report.user_properties)
+            wrong += known.get("fault_cases_wrong", 0) * (report.when == "call")
+            right += known.get("fault_cases_right", 0) * (report.when == "call")
+    if right or wrong:
+        terminalreporter.write_line(f"fault table: {right + wrong} cases against the real deployer, {right} right, {wrong} wrong")

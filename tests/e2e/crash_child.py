@@ -85,7 +85,7 @@ def roll_back(cockpit: Cockpit, main: LoopMainThread, service: str, environment:
         raise SystemExit(f"no plan: {cockpit.actions.plan('rollback', service, environment)}")
     plan = cockpit.actions.plan("rollback", service, environment)
     assert isinstance(plan, RolloutPlan)
-    action = cockpit.actions.fire(plan)
+    action = cockpit.actions.fire(plan, "the process will die")
     main.run_until(lambda: cockpit.store.state.actions[action.key].state.final, 60)
 
 

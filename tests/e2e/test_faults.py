@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from cockpit.app import Cockpit, build
+from cockpit.connectors.ports import DeployRequest
+from cockpit.connectors.registry import create
 from cockpit.domain.rollout import Refusal, RolloutPlan
 from cockpit.paths import find_paths
 from cockpit.playground import launcher
@@ -46,6 +50,29 @@ class Watched:
 
     def told(self, source: str) -> bool:
         return any(n.key == f"source:{source}" and not n.over for n in self.cockpit.notices.history)
+
+    def truth(self) -> dict[str, Any]:
+        """What the deployer itself says of the place."""
+        api = self._deployer()
+        try:
+            fleet = api.fleet(*PLACE)
+        finally:
+            api.close()
+        return {"active": fleet.active, "nodes": {n.digest for n in fleet.nodes}}
+
+    def put_back(self, version: str, digest: str) -> None:
+        """Leave the playground as it was found: the other stories begin there. What a rollback had held is let go first."""
+        api = self._deployer()
+        try:
+            if digest in api.fleet(*PLACE).held:
+                api.hold(*PLACE, digest, False, "the test is over")
+            api.deploy(DeployRequest(*PLACE, version, digest, "deploy", "test"), f"back-{uuid4().hex}")
+        finally:
+            api.close()
+
+    def _deployer(self) -> Any:
+        url = tomllib.loads(self.playground.config_text())["connections"]["deployer"]["url"]
+        return create("deployment-v1", {"url": url}, lambda: "")
 
     def kill(self, program: str) -> None:
         mark = json.loads((self.playground.directory / "run" / f"{program}.json").read_text("utf-8"))
@@ -117,3 +144,32 @@ def test_a_killed_reading_process_is_started_again(watched: Watched) -> None:
     before = watched.cockpit.store.state.sources["deployer"].last_success_us
     fresh = lambda: watched.cockpit.store.state.sources["deployer"].last_success_us > before  # noqa: E731 - a question, asked often
     watched.until(lambda: reader._process is not process and fresh(), "polling goes on")
+
+
+@pytest.mark.e2e
+def test_with_git_and_ci_both_down_a_rollback_is_fired_and_proved(watched: Watched, eventually: Callable[..., Any]) -> None:
+    """Three in the morning: nothing answers but what deploys."""
+    cockpit, repository = watched.cockpit, watched.playground.directory / "repo"
+    away = repository.with_name("repo-away")
+    before = cockpit.store.state.fleets["risk-engine@staging"].value.live
+    assert before is not None
+    watched.kill("ci")
+    repository.rename(away)
+    try:
+        for source in ("ci", "git:repo"):
+            watched.until(lambda s=source: watched.condition(s) == "failed", f"{source} is down")  # type: ignore[misc]
+        watched.until(lambda: isinstance(watched.plan(), RolloutPlan), "going back needs neither")
+        plan = watched.plan()
+        assert isinstance(plan, RolloutPlan)
+        action = cockpit.actions.fire(plan, "the venue burns; git and CI are down")
+        watched.until(lambda: cockpit.store.state.actions[action.key].state.final, "it comes to its end", 90)
+        ended = cockpit.store.state.actions[action.key]
+        assert (ended.state, ended.message) == ("done", f"all 2 nodes run {plan.target.name}")
+        assert watched.truth()["nodes"] == {plan.target.digest}
+        watched.until(lambda: cockpit.journal is not None and not cockpit.journal.unfinished(), "the outcome is on the disk")
+        assert cockpit.actions.verify_journal().ok
+    finally:
+        away.rename(repository)
+        watched.heal()
+    watched.put_back(before.version, before.digest)
+    eventually(lambda: watched.truth() == {"active": None, "nodes": {before.digest}}, 60)

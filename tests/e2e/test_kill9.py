@@ -59,6 +59,8 @@ def site(playground: Any, tmp_path: Path, eventually: Any) -> Any:
     newest = next(a for a in made.api.artifacts(SERVICE) if a.version == playground.released(SERVICE))
     fleet = made.api.fleet(SERVICE, PLACE)
     if fleet.live is None or fleet.live.digest != newest.digest:
+        if newest.digest in fleet.held:  # by the rollback of the test before
+            made.api.hold(SERVICE, PLACE, newest.digest, False, "the next test begins")
         again = made.api.deploy(DeployRequest(SERVICE, PLACE, newest.version, newest.digest, "deploy", "test"), f"reset-{tmp_path.name}")
         eventually(lambda: made.api.deployment(again.id).state.final, 60)
     yield made

@@ -10,20 +10,21 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from cockpit.domain.approvals import Approval, why_not_approve
+from cockpit.domain.approvals import ApprovalRule
 from cockpit.domain.errors import NotAllowed
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import Histogram, LatencyPoint, Reading
 from cockpit.domain.readiness import Readiness
-from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action, ActionState, Facts, Refusal, RolloutPlan, last_good, plan
 from cockpit.services import status
+from cockpit.services.calendars import Calendars
 from cockpit.services.latency import Columns, LatencyBook, empty_columns, series_id
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.runtime import Outcome, Runner
 from cockpit.services.store import AppState, Store
 from cockpit.storage.journal import Entry
 from tests.fakes.believable import LIVE, MIN, NOW_US, PEOPLE, S, believable_state, fleet, latency_point, results, sha
+from tests.fakes.trust import FakePolicy, FakeRollouts, FakeWords
 
 IN_MEMORY_US = 15 * MIN  # of each series; what is older is on disk
 
@@ -139,6 +140,7 @@ class FakeActions:
         self.cockpit = cockpit
         self.calls: list[tuple[Any, ...]] = []
         self.refuse = ""
+        self.bend: Callable[[RolloutPlan | Refusal], RolloutPlan | Refusal] | None = None  # what a test wants planned instead
         self.entries: list[Entry] = [
             Entry(i, NOW_US - (40 - i) * MIN, kind, sha(f"k{i // 2}")[:32], action, PEOPLE[i % 5], "order-gateway", "production",
                   "vm:1:2", {"version": "1.6.0", "state": "done"}, sha(f"entry {i - 1}"), sha(f"entry {i}"))
@@ -150,7 +152,11 @@ class FakeActions:
         if self.refuse or self.cockpit.read_only:
             raise NotAllowed(self.refuse or "this cockpit is read-only", hint="Open it without --read-only.")
 
-    def plan(self, kind: str, service: str, environment: str, version: str = "") -> RolloutPlan | Refusal:
+    def plan(self, kind: str, service: str, environment: str, version: str = "", *, emergency: bool = False) -> RolloutPlan | Refusal:
+        planned = self._plan(kind, service, environment, version, emergency)
+        return self.bend(planned) if self.bend is not None else planned
+
+    def _plan(self, kind: str, service: str, environment: str, version: str, emergency: bool) -> RolloutPlan | Refusal:
         state, at = self.cockpit.store.state, place(service, environment)
         past = state.deployments.get(at)
         live = state.fleets[at].value.live if at in state.fleets else None
@@ -166,14 +172,18 @@ class FakeActions:
         ready = Readiness()
         if kind == "deploy" and target is not None:
             ready = status.ready(state, target, environment, self.cockpit.rules, self.cockpit.clock_us())
-        return plan(kind, service, environment, target, facts, ready)
+        may = self.cockpit.settings.me.email in self.cockpit.rules.may.get("emergency", ())
+        if emergency and may:
+            ready = Readiness(tuple(r for r in ready.reasons if r.place != "approvals"))
+        found = plan(kind, service, environment, target, facts, ready)
+        return replace(found, emergency=True) if emergency and isinstance(found, RolloutPlan) else found
 
-    def fire(self, plan: RolloutPlan, reason: str = "") -> Action:
-        self._check("fire", plan, reason)
+    def fire(self, planned: RolloutPlan, reason: str = "", *, automatic: bool = False) -> Action:
+        self._check("fire", planned, reason)
         now = self.cockpit.clock_us()
         action = Action(
-            sha(f"action {len(self.calls)}")[:32], plan.kind, plan.service, plan.environment, plan.from_version, plan.from_digest,
-            plan.target.name, plan.target.digest, self.cockpit.settings.me.email, ActionState.INTENDED, now
+            sha(f"action {len(self.calls)}")[:32], planned.kind, planned.service, planned.environment, planned.from_version,
+            planned.from_digest, planned.target.name, planned.target.digest, self.cockpit.settings.me.email, ActionState.INTENDED, now
         )  # fmt: skip
         self.cockpit.store.merge("actions", {action.key: action})
         return action
@@ -181,21 +191,12 @@ class FakeActions:
     def abort(self, key: str) -> None:
         self._check("abort", key)
 
-    def approve(self, version: Version, environment: str, comment: str) -> None:
-        self._check("approve", version, environment, comment)
-        self._vote(version, environment, comment, True)
+    def why_not_let_go(self, key: str) -> str:
+        action = self.cockpit.store.state.actions.get(key)
+        return "" if action is not None and action.state is ActionState.UNKNOWN else "the system answers"
 
-    def reject(self, version: Version, environment: str, comment: str) -> None:
-        self._check("reject", version, environment, comment)
-        self._vote(version, environment, comment, False)
-
-    def _vote(self, v: Version, environment: str, comment: str, approved: bool) -> None:
-        me, state = self.cockpit.settings.me, self.cockpit.store.state
-        word = Approval(v.service, v.name, environment, v.commit, v.digest, me.email, me.name, approved, comment, self.cockpit.clock_us())
-        self.cockpit.store.apply(approvals=(*state.approvals, word))
-
-    def why_not_approve(self, version: Version, environment: str) -> str:
-        return why_not_approve(self.cockpit.settings.me.email, version, status.authors_of(self.cockpit.store.state, version, environment))
+    def let_go(self, key: str, reason: str) -> None:
+        self._check("let_go", key, reason)
 
     def rerun_checks(self, run_id: str) -> None:
         self._check("rerun_checks", run_id)
@@ -312,10 +313,12 @@ class FakeCockpit:
         self.store = Store(believable_state() if state is None else state)
         self.notices = Notices(self.clock_us)
         self.actions = FakeActions(self)
+        self.words, self.rollouts, self.policy = FakeWords(self), FakeRollouts(self), FakePolicy()
+        self.calendars = Calendars()
         self.sync = FakeSync()
         self.latency = FilledBook(LIVE, self.clock_us)
         self.settings = FakeSettings()
-        self.rules = status.Rules(("unit", "integration", "performance"))
+        self.rules = status.Rules(("unit", "integration", "performance"), {"production": ApprovalRule(1)})
         self.read_only = read_only
         self.whole = True
         self.playground: FakePlayground | None = FakePlayground()

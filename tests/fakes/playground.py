@@ -22,6 +22,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 names = ("service", "version", "commit", "digest", "node")
 said = dict(zip(names, ["order-gateway"] + [os.environ[n] for n in ("RELEASE_VERSION", "RELEASE_COMMIT", "RELEASE_DIGEST", "NODE_NAME")]))
+settings = sorted(os.environ.get("SETTINGS", "").split(","))
+said |= {"mode": os.environ.get("MODE") or "open", "flags": [s[5:] for s in settings if s.startswith("flag.")]}
+said["config"] = "c:" + ";".join(s for s in settings if not s.startswith("flag."))
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -31,6 +34,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+    def do_PUT(self):
+        said["mode"] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["mode"]
+        self.do_GET()
     def log_message(self, *args):
         pass
 
@@ -134,6 +140,10 @@ class Program:
         status, _, body = self.raw("GET", path)
         assert status == 200, body
         return json.loads(body)
+
+    def put(self, path: str, value: Any) -> tuple[int, Any]:
+        status, _, body = self.raw("PUT", path, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        return status, json.loads(body)
 
     def post(self, path: str, value: Any = None, key: str = "") -> tuple[int, Any]:
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})

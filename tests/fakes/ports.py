@@ -153,6 +153,7 @@ class FakeDeploymentApi(Fake):
             if not any(a.digest == request.digest for a in self._artifacts):
                 raise Rejected("That artifact is not known.", status=422)
             nodes = [n for n in self._nodes.values() if (n.service, n.environment) == (request.service, request.environment)]
+            nodes = [n for n in nodes if not request.nodes or n.name in request.nodes]
             live = next((n for n in nodes if n.digest), None)
             begun = Deployment(
                 f"d{len(self._deployments) + 1}",
@@ -229,3 +230,36 @@ class FakeMetrics(Fake):
         self._seen += 100
         histogram = Histogram((0.001, 0.01, float("inf")), (self._seen * 0.5, self._seen * 1.0, self._seen * 1.0))
         return tuple(Reading(n.name, n.service, n.environment, self.clock_us(), {"order": histogram}) for n in nodes)
+
+
+class FakeTraffic(Fake):
+    """Traffic: keeps the shares that it was told."""
+
+    def __init__(self, clock_us: Callable[[], int], shares: dict[str, int]) -> None:
+        super().__init__(clock_us)
+        self.shares = dict(shares)
+
+    def weights(self, service: str, environment: str) -> dict[str, int]:
+        return self._asked("weights", service, environment) or dict(self.shares)
+
+    def set_weights(self, service: str, environment: str, weights: dict[str, int]) -> dict[str, int]:
+        answer = self._asked("set_weights", service, environment, weights)
+        self.shares |= weights
+        return answer or dict(self.shares)
+
+
+class FakeVenue(Fake):
+    """Venue: keeps the mode that it was told, and every mode that it had."""
+
+    def __init__(self, clock_us: Callable[[], int], mode: str = "open") -> None:
+        super().__init__(clock_us)
+        self.modes = [mode]
+
+    def mode(self, service: str, environment: str) -> str:
+        return self._asked("mode", service, environment) or self.modes[-1]
+
+    def set_mode(self, service: str, environment: str, mode: str) -> str:
+        answer = self._asked("set_mode", service, environment, mode)
+        if self.modes[-1] != mode:
+            self.modes.append(mode)
+        return answer or self.modes[-1]

@@ -61,11 +61,11 @@ class Node:
 
 
 @contextmanager
-def running(tree: Path, version: str = "9.9.9", port: int = 0) -> Iterator[Node]:
-    """Start run.py of an exported tree as production does; ended afterwards whatever happens."""
+def running(tree: Path, version: str = "9.9.9", port: int = 0, more: dict[str, str] | None = None) -> Iterator[Node]:
+    """Start run.py of an exported tree as production does, with `more` in its environment; ended afterwards whatever happens."""
     port = port or processes.choose_port()
     settings = {"PORT": str(port), "NODE_NAME": "node-1", "ENVIRONMENT": "production", "RELEASE_VERSION": version}
-    settings |= {"RELEASE_COMMIT": "c" * 40, "RELEASE_DIGEST": "d" * 64, "PATH": os.environ["PATH"]}
+    settings |= {"RELEASE_COMMIT": "c" * 40, "RELEASE_DIGEST": "d" * 64, "PATH": os.environ["PATH"]} | (more or {})
     command = [sys.executable, "-I", "-S", "run.py"]
     process = subprocess.Popen(command, cwd=tree, env=settings, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -83,7 +83,11 @@ class _Fleet(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         service = self.path.rpartition("/")[2]
-        nodes = [{"name": url, "url": url, "healthy": True} for url in self.server.urls.get(service, [])]
+        weights = self.server.weights
+        nodes = [
+            {"name": url, "url": url, "healthy": True} | ({"weight": weights[url]} if url in weights else {})
+            for url in self.server.urls.get(service, [])
+        ]
         body = json.dumps({"service": service, "environment": "production", "nodes": nodes, "active": None}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -97,6 +101,7 @@ class _Fleet(BaseHTTPRequestHandler):
 class _Listener(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.urls: dict[str, list[str]] = {}
+        self.weights: dict[str, int] = {}
         self.open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Fleet)
 
@@ -110,7 +115,7 @@ class _Listener(ThreadingHTTPServer):
 
 
 class FakeDeployer:
-    """Answers only which nodes production has; `urls` may change while it runs."""
+    """Answers only which nodes production has and their shares of the traffic; `urls` and `weights` (by URL) may change while it runs."""
 
     def __init__(self, directory: Path) -> None:
         self._server = _Listener()
@@ -125,6 +130,14 @@ class FakeDeployer:
     @urls.setter
     def urls(self, urls: dict[str, list[str]]) -> None:
         self._server.urls = urls
+
+    @property
+    def weights(self) -> dict[str, int]:
+        return self._server.weights
+
+    @weights.setter
+    def weights(self, weights: dict[str, int]) -> None:
+        self._server.weights = weights
 
     def close(self) -> None:
         """May be called twice."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cockpit.connecting import PerThread
+from cockpit.connecting import Made, PerThread
 from cockpit.domain.checks import CheckRun, CheckState, Suite, TestResult
-from cockpit.domain.errors import CockpitError
 from cockpit.domain.release import Artifact, Commit, Deployment, DeployState, Node
 from cockpit.services.connections import Connected
 from cockpit.services.runtime import now_us
@@ -54,11 +53,11 @@ class World:
             started = now_us() - (10 - number) * HOUR_US
             self.deployer.put(self._past(f"p{number}", version, started))
 
-    def connect(self, *_: Any) -> tuple[tuple[Connected, ...], tuple[CockpitError, ...]]:
+    def connect(self, *_: Any) -> Made:
         """The connections, as they would be made from settings."""
         parts = (("git", "SourceControl", self.source), ("ci", "CiSystem", self.ci), ("deployer", "DeploymentApi", self.deployer))
         every = (*parts, ("latency", "MetricsApi", self.metrics))
-        return tuple(Connected(i, i, "fake", (p,), (SERVICE,), PerThread(lambda s=s: s)) for i, p, s in every), ()
+        return Made(tuple(Connected(i, i, "fake", (p,), (SERVICE,), PerThread(lambda s=s: s)) for i, p, s in every))
 
     def _node(self, environment: str, number: int) -> Node:
         name, version = f"{environment}-{number}", "1.1.0"

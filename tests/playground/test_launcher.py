@@ -164,6 +164,32 @@ def test_regime_is_switched_while_it_runs(up: Path) -> None:
         launcher.set_regime(up, "mad")
 
 
+def test_drift_and_deploying_by_itself_are_switched_and_refusals_are_said(up: Path, tmp_path: Path) -> None:
+    node = f"{SERVICE}-production-1"
+    assert launcher.drift(up, node) == f"{node} is set unlike the others"
+    assert launcher.drift(up, node, False) == f"{node} is set like the others"
+    with pytest.raises(PlaygroundError) as caught:
+        launcher.drift(up, "../nowhere")
+    assert (caught.value.title, bool(caught.value.hint)) == ("Unknown node", True)
+    assert launcher.automatic(up, SERVICE, "production", True).startswith(f"deployed to production by itself: {SERVICE} 1.3.0")
+    assert launcher.automatic(up, SERVICE, "production", False) == "nothing is deployed to production by itself"
+    with pytest.raises(PlaygroundError, match="Unknown place"):
+        launcher.automatic(up, SERVICE, "nowhere", True)
+    with pytest.raises(PlaygroundError, match="There is no deployer"):
+        launcher.drift(tmp_path / "nothing", node)
+
+
+def test_keys_and_settings_stay_over_a_restart(up: Path) -> None:
+    def kept() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (*(up / "keys").iterdir(), up / "cockpit.toml")}
+
+    before = kept()
+    launcher.stop(up)
+    launcher.start(up, plan=PLAN)
+    assert kept() == before
+    assert {"you", "mira", "allowed_signers"} <= set(before)
+
+
 def test_reset_deletes_only_what_is_the_playgrounds(up: Path) -> None:
     (up / "notes.txt").write_text("mine")
     launcher.reset(up)

@@ -102,6 +102,31 @@ def test_a_deployment_from_request_to_end_is_as_documented(launch: Launch, check
     assert len(ask("GET", "/v1/environments/{environment}/services/{service}/deployments", 200, **place)["deployments"]) == 3
 
 
+def test_optional_parts_are_as_documented(launch: Launch, checked: Callable[[Program, str], Checked]) -> None:
+    deployer = launch("deployer", *ARGUMENTS["deployer"])
+    wait_for(lambda: deployer.get("/v1/health")["ready"], "the first set-up is done")
+    ask = checked(deployer, "deployer")
+    place: dict[str, Any] = {"service": SERVICE, "environment": "production"}
+    template = "/v1/environments/{environment}/services/{service}"
+    assert set(ask("GET", "/v1/health", 200)["offers"]) == {"nodes", "holds", "mode", "weights", "automatic"}
+    digest = ask("GET", "/v1/services/{service}/artifacts", 200, service=SERVICE)["artifacts"][-1]["digest"]
+    hold = {**place, "digest": digest, "json": {"held": True, "reason": "p99"}}
+    assert ask("PUT", f"{template}/holds/{{digest}}", 200, **hold)["held"] == [digest]
+    ask("PUT", f"{template}/holds/{{digest}}", 422, **{**hold, "digest": "nothing"})
+    node = f"{SERVICE}-production-1"
+    refused = {**place, "version": "1.0.0", "digest": digest, "kind": "deploy", "requested_by": "a@playground.invalid"}
+    for nodes in ([], [node], ["nowhere"]):
+        ask("POST", "/v1/deployments", 422, key="k", json={**refused, "nodes": nodes})
+    assert ask("PUT", f"{template}/mode", 200, **place, json={"mode": "post-only"}) == ask("GET", f"{template}/mode", 200, **place)
+    ask("PUT", f"{template}/mode", 422, **place, json={"mode": "party"})
+    ask("GET", f"{template}/weights", 404, **{**place, "environment": "staging"})
+    assert ask("PUT", f"{template}/weights", 200, **place, json={"weights": {node: 100}}) == ask("GET", f"{template}/weights", 200, **place)
+    ask("PUT", f"{template}/weights", 422, **place, json={"weights": {node: 7}})
+    assert ask("GET", f"{template}/automatic", 200, **place)["on"] is False
+    fleet = ask("GET", template, 200, **place)
+    assert (fleet["automatic"], fleet["nodes"][0]["mode"], fleet["nodes"][0]["weight"]) == ("", "post-only", 100)
+
+
 def test_a_run_from_tag_to_report_is_as_documented(launch: Launch, checked: Callable[[Program, str], Checked]) -> None:
     ci = launch("ci", *ARGUMENTS["ci"])
     ask = checked(ci, "ci")

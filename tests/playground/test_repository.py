@@ -180,6 +180,35 @@ def test_history_is_what_a_release_manager_reads(made: Path) -> None:
     assert sum(bool(commit[7].strip()) for commit in commits) >= 4
 
 
+def declared(made: Path, service: str, span: str) -> list[str]:
+    form = "--format=%(trailers:key=Rollback,valueonly,separator=%x00)"
+    return git(made, "log", form, span, "--", f"services/{service}").split("\n")[:-1]
+
+
+def test_some_commits_declare_their_way_back(made: Path) -> None:
+    """The way back that a demonstration takes is open; one deeper way is shut, and says why."""
+    gateway = declared(made, "order-gateway", "order-gateway/v1.6.1..order-gateway/v1.7.0")
+    assert {"safe", ""} == set(gateway)
+    assert "safe until 1.7.0" in declared(made, "order-gateway", "order-gateway/v1.5.0..order-gateway/v1.6.0")
+    assert not any("one-way" in words for words in declared(made, "risk-engine", "risk-engine/v3.3.0..risk-engine/v3.4.0"))
+    (one_way,) = [
+        words for words in declared(made, "risk-engine", "risk-engine/v3.2.0..risk-engine/v3.3.0") if words.startswith("one-way: ")
+    ]
+    assert "older engines cannot read" in one_way
+    everything = "".join(words for service in RELEASED for words in declared(made, service, "HEAD"))
+    assert everything.count("one-way") == 1
+
+
+def test_configuration_changes_between_some_versions_only(made: Path) -> None:
+    def changed(span: str) -> bool:
+        return bool(git(made, "diff", "--name-only", span, "--", "services/order-gateway/settings.conf"))
+
+    assert changed("order-gateway/v1.5.0..order-gateway/v1.6.0")
+    assert not changed("order-gateway/v1.6.0..order-gateway/v1.7.0")
+    for service in RELEASED:
+        assert (made / "services" / service / "settings.conf").is_file()
+
+
 def test_every_commit_changes_code_in_several_files(made: Path) -> None:
     for record in git(made, "log", "--format=%x1e%s", "--name-only", "--no-renames").split("\x1e")[1:]:
         subject, *files = [line for line in record.split("\n") if line]
@@ -188,7 +217,7 @@ def test_every_commit_changes_code_in_several_files(made: Path) -> None:
 
 
 def test_services_stand_alone_and_hold_no_marks_of_the_script(made: Path) -> None:
-    shared = ("server.py", "metrics.py", "checks.py")
+    shared = ("server.py", "metrics.py", "checks.py", "settings.py", "modes.py")
     for path in made.glob("services/*/*/*.py"):
         assert "#@" not in path.read_text(), path
     for name in shared:

@@ -117,6 +117,70 @@ def test_request_in_pieces_and_requests_in_one_piece_are_both_answered(node: Nod
             answer += channel.recv(65536)
 
 
+@pytest.mark.parametrize("node", [GATEWAYS[0], GOOD, BAD], indirect=True)
+def test_trading_modes_refuse_what_they_forbid(node: Node) -> None:
+    resting = node.call("POST", "/orders", order(account="A"))[1]["order_id"]
+    assert node.call("PUT", "/mode", {"mode": "party"})[0] == 422
+    assert node.call("PUT", "/mode", {"mode": None})[0] == 422
+    assert node.call("DELETE", "/mode")[0] == 405
+    assert node.call("PUT", "/mode", {"mode": "post-only"}) == (200, {"mode": "post-only"})
+    assert node.call("POST", "/orders", order(account="B", client_id="2", side="sell"))[0] == 422
+    assert node.call("PUT", "/accounts/M/quotes", quotes(0, 3, middle=10_000))[0] == 422
+    assert node.call("POST", "/orders", order(account="B", client_id="3", side="sell", price="101.60"))[0] == 201
+    assert node.call("PUT", "/accounts/M/quotes", quotes(0, 3, middle=10_155, gap=6))[1]["fills"] == 0
+    depth = node.depth()
+    assert node.call("PUT", "/mode", {"mode": "cancel-only"})[0] == 200
+    for method, path, body in (("POST", "/orders", order(client_id="4", price="1.00")), ("PUT", "/accounts/M/quotes", quotes(0, 2))):
+        status, answer = node.call(method, path, body)
+        assert (status, set(answer)) == (503, {"title", "message", "hint"})
+        assert "cancel-only" in answer["message"]
+    assert node.depth() == depth
+    assert node.call("DELETE", f"/orders/{resting}")[1]["status"] == "cancelled"
+    assert node.call("PUT", "/mode", {"mode": "halted"})[0] == 200
+    assert node.call("DELETE", "/accounts/M/orders")[0] == 503
+    assert node.call("GET", "/book")[0] == 200
+    assert node.call("GET", "/version")[1]["mode"] == "halted"
+    assert node.call("PUT", "/mode", {"mode": "open"}) == (200, {"mode": "open"})
+    assert node.call("POST", "/orders", order(account="B", client_id="5", side="sell", price="1.00"))[0] in (201, 422)
+
+
+@pytest.mark.parametrize(
+    ("node", "method", "path", "body"),
+    [
+        ("market-data/v2.0.0", "POST", "/trades", {"symbol": "AAA", "price": "99.50", "quantity": 2}),
+        ("risk-engine/v3.1.0", "PUT", "/accounts/A/positions", {"positions": []}),
+    ],
+    indirect=["node"],
+)
+def test_other_services_refuse_changes_only_when_halted(node: Node, method: str, path: str, body: Any) -> None:
+    for mode, expected in (("cancel-only", (200, 201)), ("halted", (503,)), ("open", (200, 201))):
+        assert node.call("PUT", "/mode", {"mode": mode}) == (200, {"mode": mode})
+        assert node.call(method, path, body)[0] in expected
+    assert node.call("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("tag", [TAGS[0], GOOD, BAD, "market-data/v2.4.0", "risk-engine/v3.1.0"])
+def test_node_tells_how_it_is_set(trees: dict[str, Path], tag: str) -> None:
+    changes = ["", "", "max_header_bytes=8192", "flag.log_refusals=on"]
+    said = []
+    for changed in changes:
+        with running(trees[tag], more={"SETTINGS": changed}) as node:
+            told = node.call("GET", "/version")[1]
+            said.append((told["config"], told["flags"]))
+    assert said[0] == said[1] == (said[3][0], ["log_refusals=off"])
+    assert said[2][0] != said[0][0]
+    assert said[3][1] == ["log_refusals=on"]
+
+
+def test_unknown_setting_ends_the_node_with_its_name(trees: dict[str, Path]) -> None:
+    environment = {"PATH": os.environ["PATH"], "PORT": "1", "SETTINGS": "max_haeder_bytes=1"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "run.py"], cwd=trees[GOOD], env=environment, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 1
+    assert "max_haeder_bytes" in done.stderr
+
+
 # -- every version --
 
 

@@ -254,6 +254,40 @@ def test_flow_goes_on_over_replaced_nodes_and_a_moved_deployer(
         moved.close()
 
 
+def asked(node: Node) -> int:
+    """How many requests the node has answered in all."""
+    lines = node.text("GET", "/metrics")[1].splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("http_server_request_duration_seconds_count"))
+
+
+def test_shares_of_the_traffic_are_followed_within_seconds(
+    deployer: FakeDeployer, nodes: list[Node], control: Control, eventually: Eventually
+) -> None:
+    one, two = nodes
+    deployer.urls = {"order-gateway": [node.url for node in nodes]}
+    control.call("PUT", {"regime": "crash"})
+    eventually(lambda: min(asked(node) for node in nodes) > 30, message="both get their flow")
+    deployer.weights = {one.url: 0, two.url: 100}
+    seen: list[int] = []
+
+    def silent() -> bool:
+        """The first node got nothing while the second got forty requests."""
+        before = asked(one), asked(two)
+        eventually(lambda: asked(two) - before[1] > 40, message="the second node gets the flow")
+        seen[:] = [asked(one) - before[0], asked(two) - before[1]]
+        return seen[0] == 0
+
+    eventually(silent, 30, "nothing goes to the first node")
+    deployer.weights = {one.url: 90, two.url: 10}
+
+    def mostly() -> bool:
+        before = asked(one), asked(two)
+        eventually(lambda: asked(one) - before[0] > 150, 40, "the first node gets the flow")
+        return asked(one) - before[0] > 3 * (asked(two) - before[1])
+
+    eventually(mostly, 40, "nine tenths go to the first node")
+
+
 def test_node_that_does_not_answer_holds_few_requests(
     deployer: FakeDeployer, nodes: list[Node], control: Control, eventually: Eventually
 ) -> None:

@@ -11,138 +11,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from cockpit.connectors.ports import DeployRequest
 from cockpit.domain.approvals import Approval
-from cockpit.domain.checks import CheckRun, CheckState, Suite
+from cockpit.domain.checks import CheckState
 from cockpit.domain.errors import NotAllowed, Rejected, StorageError
 from cockpit.domain.facts import Fact, place
-from cockpit.domain.release import (
-    Artifact,
-    Changes,
-    Commit,
-    Deployment,
-    DeployState,
-    Environment,
-    Fleet,
-    Node,
-    Service,
-    Version,
-)
-from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
-from cockpit.services import status
-from cockpit.services.actions import Actions, Person
-from cockpit.services.connections import Connected, Connections
-from cockpit.services.decisions import approvals_of
-from cockpit.services.execution import Execution, Pace
-from cockpit.services.notices import Notices
-from cockpit.services.store import Store, changes_key
-from cockpit.storage.database import open_database
+from cockpit.domain.release import Deployment, DeployState, Fleet
+from cockpit.domain.rollout import Action, ActionState, RolloutPlan
+from cockpit.services.actions import Person
 from cockpit.storage.journal import Journal
 from cockpit.storage.owner import process_owner
-from tests.fakes.running import FakeMain, InlineRunner
-
-D1, D2, D3 = "1" * 64, "2" * 64, "3" * 64
-
-
-class Systems:
-    """A deployment system and a CI in memory."""
-
-    def __init__(self) -> None:
-        self.posts: list[DeployRequest] = []
-        self.calls: list[tuple[str, str]] = []
-        self.error: Exception | None = None
-
-    def deploy(self, request: DeployRequest, key: str) -> Deployment:
-        self.posts.append(request)
-        return Deployment(
-            "d9", key, request.service, request.environment, request.version, request.digest, request.kind, DeployState.RUNNING
-        )
-
-    def deployment(self, deployment_id: str) -> Deployment:
-        return Deployment(deployment_id, "", "gw", "prod", "1.6.0", D1, "rollback", DeployState.RUNNING)
-
-    def abort(self, deployment_id: str) -> None:
-        self.calls.append(("abort", deployment_id))
-
-    def rerun(self, run_id: str, key: str) -> CheckRun:
-        if self.error is not None:
-            raise self.error
-        self.calls.append(("rerun", run_id))
-        return CheckRun("r2", "gw", "1.7.0", "c2", CheckState.PENDING)
-
-    def stop(self, run_id: str) -> CheckRun:
-        self.calls.append(("stop", run_id))
-        return CheckRun(run_id, "gw", "1.7.0", "c2", CheckState.INCONCLUSIVE)
-
-    def run(self, run_id: str) -> CheckRun:
-        return CheckRun(run_id, "gw", "1.7.0", "c2", CheckState.PASSED)
-
-    def log(self, run_id: str, suite: str) -> str:
-        return f"log of {suite}"
-
-
-class Rig:
-    """1.6.0 was good in production, 1.7.0 runs there now and 1.8.0 is pending; Bob wrote 1.8.0, Ada acts here."""
-
-    def __init__(self, folder: Path, clock: Any) -> None:
-        self.clock, self.main, self.store, self.notices = clock, FakeMain(clock), Store(), Notices(clock)
-        self.systems = Systems()
-        self.database = open_database(folder / "cockpit.sqlite")
-        self.journal = Journal(self.database, "elsewhere:1:1", clock)
-        self.connections = Connections()
-        ports = ("DeploymentApi", "CiSystem")
-        self.connections.replace((Connected("dep", "dep", "x", ports, ("gw",), self.systems),))
-        self.runner = runner = InlineRunner(self.main)
-        execution = Execution(self.store, runner, self.main, self.journal, self.connections, self.notices, clock, Pace())
-        self.actions = Actions(self.store, runner, self.journal, self.connections, self.notices, execution, clock)
-        self.actions.me = Person("Ada", "Ada@Example.org")
-        self.fill()
-
-    def fill(self) -> None:
-        now = self.clock()
-
-        def fact(value: Any) -> Any:
-            return Fact(value, now, "dep", 30.0)
-
-        versions = tuple(Version("gw", f"1.{n}.0", f"v1.{n}.0", f"c{n}", n) for n in (8, 7, 6))
-        artifacts = tuple(Artifact("gw", f"1.{n}.0", f"c{n}", d) for n, d in ((8, D3), (7, D2), (6, D1)))
-        nodes = tuple(Node(f"n{i}", "gw", "prod", "1.7.0", "c7", D2, True) for i in range(4))
-        staged = tuple(Node(f"s{i}", "gw", "staging", "1.8.0", "c8", D3, True) for i in range(2))
-        history = (
-            Deployment("2", "", "gw", "prod", "1.7.0", D2, "deploy", DeployState.SUCCEEDED, started_at_us=20, finished_at_us=40_000_020),
-            Deployment("1", "", "gw", "prod", "1.6.0", D1, "deploy", DeployState.SUCCEEDED, started_at_us=10, finished_at_us=30_000_010),
-        )
-        run = CheckRun("r1", "gw", "1.8.0", "c8", CheckState.PASSED, (Suite("unit", CheckState.PASSED),))
-        written = Commit("c8", "Bob", "bob@example.org", 1, "work", co_authors=("Eve <eve@example.org>",))
-        self.store.apply(
-            services=(Service("gw"),),
-            environments=(Environment("staging", 1), Environment("prod", 2, True, 1, "staging")),
-            versions={"gw": fact(versions)},
-            artifacts={"gw": fact(artifacts)},
-            fleets={
-                place("gw", "prod"): fact(Fleet("gw", "prod", nodes)),
-                place("gw", "staging"): fact(Fleet("gw", "staging", staged)),
-            },
-            deployments={place("gw", "prod"): fact(history)},
-            checks={"gw": fact((run,))},
-            changes={
-                changes_key("gw", "c7", "c8"): fact(Changes("1.7.0", "1.8.0", (written,), (), 1, 0)),
-                changes_key("gw", "c6", "c7"): fact(Changes("1.6.0", "1.7.0", (), (), 14, 0)),
-            },
-        )
-
-    def version(self, name: str = "1.8.0") -> Version:
-        found = status.version_of(self.store.state, "gw", name)
-        assert found is not None
-        return found
-
-    def plan(self, kind: str, version: str = "", environment: str = "prod") -> Any:
-        return self.actions.plan(kind, "gw", environment, version)
-
-    def refused(self, kind: str, version: str = "") -> str:
-        answer = self.plan(kind, version)
-        assert isinstance(answer, Refusal), answer
-        return " | ".join(r.text for r in answer.reasons)
+from tests.fakes.rig import D1, D2, D3, Rig
 
 
 @pytest.fixture
@@ -231,48 +109,12 @@ def test_a_deploy_says_everything_that_stands_against_it(rig: Rig) -> None:
     assert "tests are pending" in words
 
 
-def test_after_approval_the_deploy_is_open(rig: Rig) -> None:
-    assert "0 of 1 approvals" in rig.refused("deploy", "1.8.0")
-    rig.actions.approve(rig.version(), "prod", "looks right")
-    rig.main.settle()
-    assert isinstance(rig.plan("deploy", "1.8.0"), RolloutPlan)
-    assert rig.store.state.approvals[0].who == "ada@example.org"
-    assert approvals_of(rig.journal.entries()) == rig.store.state.approvals
-    with pytest.raises(NotAllowed, match="already"):
-        rig.actions.approve(rig.version(), "prod", "again")
-
-
 def test_the_way_leads_through_staging(rig: Rig) -> None:
-    rig.actions.approve(rig.version(), "prod", "")
-    rig.main.settle()
+    rig.approve()
     fleet = rig.store.state.fleets["gw@staging"]
     old = tuple(replace(n, version="1.7.0", digest=D2) for n in fleet.value.nodes)
     rig.store.merge("fleets", {"gw@staging": replace(fleet, value=replace(fleet.value, nodes=old))})
     assert "staging comes first: it runs 1.7.0" in rig.refused("deploy", "1.8.0")
-
-
-@pytest.mark.parametrize("author", ["bob@example.org", "EVE@example.org"])
-def test_an_author_or_co_author_cannot_approve(rig: Rig, author: str) -> None:
-    rig.actions.me = Person("Author", author)
-    assert "author" in rig.actions.why_not_approve(rig.version(), "prod")
-    with pytest.raises(NotAllowed, match="author"):
-        rig.actions.approve(rig.version(), "prod", "mine")
-    assert rig.store.state.approvals == ()
-
-
-def test_nobody_approves_what_is_not_wholly_known(rig: Rig) -> None:
-    rig.store.apply(changes={})
-    assert "not known" in rig.actions.why_not_approve(rig.version(), "prod")
-    rig.actions.me = Person("", "")
-    assert "who you are" in rig.actions.why_not_approve(rig.version(), "prod")
-
-
-def test_a_rejection_needs_a_reason_and_closes_the_way(rig: Rig) -> None:
-    with pytest.raises(NotAllowed, match="names its reason"):
-        rig.actions.reject(rig.version(), "prod", "  ")
-    rig.actions.reject(rig.version(), "prod", "price is a number now")
-    rig.main.settle()
-    assert "rejected by Ada: price is a number now" in rig.refused("deploy", "1.8.0")
 
 
 def test_without_a_name_nothing_is_fired(rig: Rig) -> None:
@@ -327,8 +169,7 @@ def test_runs_and_logs_are_read(rig: Rig) -> None:
 
 
 def test_the_journal_is_shown_exported_and_verified(rig: Rig) -> None:
-    rig.actions.approve(rig.version(), "prod", "=SUM(A1)")
-    rig.main.settle()
+    said_elsewhere(rig, True, "=SUM(A1)")
     entries = rig.actions.activity(text="sum")
     assert len(entries) == 1
     assert "prod" in rig.actions.export_activity(entries, "csv")
@@ -339,13 +180,8 @@ def test_the_journal_is_shown_exported_and_verified(rig: Rig) -> None:
 def test_reading_only_refuses_everything(rig: Rig) -> None:
     rig.actions.read_only = "This window only reads."
     assert "only reads" in rig.refused("rollback")
-    for act in (
-        lambda: rig.actions.approve(rig.version(), "prod"),
-        lambda: rig.actions.reject(rig.version(), "prod", "no"),
-        lambda: rig.actions.rerun_checks("r1"),
-    ):
-        with pytest.raises(NotAllowed):
-            act()
+    with pytest.raises(NotAllowed):
+        rig.actions.rerun_checks("r1")
 
 
 def said_elsewhere(rig: Rig, approved: bool, who: str) -> None:
@@ -357,8 +193,7 @@ def said_elsewhere(rig: Rig, approved: bool, who: str) -> None:
 
 
 def test_a_rejection_recorded_elsewhere_a_moment_ago_stops_the_click(rig: Rig) -> None:
-    rig.actions.approve(rig.version(), "prod", "")
-    rig.main.settle()
+    rig.approve()
     plan = rig.plan("deploy", "1.8.0")
     assert isinstance(plan, RolloutPlan)
     said_elsewhere(rig, False, "carol@example.org")
@@ -418,8 +253,7 @@ def test_what_ended_while_it_was_looked_at_is_not_taken_up(rig: Rig, monkeypatch
 
 
 def test_the_window_reads_checks_and_writes_the_journal_in_the_background(rig: Rig, tmp_path: Path) -> None:
-    rig.actions.approve(rig.version(), "prod", "fine")
-    rig.main.settle()
+    said_elsewhere(rig, True, "fine@example.org")
     answers: list[Any] = []
     rig.actions.load_activity("fine", ("note",), 10, answers.append)
     rig.actions.load_activity("nothing like it", (), 10, answers.append)

@@ -15,8 +15,9 @@ from cockpit.domain.errors import AuthFailed, BadPayload, NotFound, OutcomeUnkno
 from cockpit.domain.release import Deployment, DeployState, Fleet, Node
 from cockpit.domain.rollout import Action, ActionState, LineState
 from cockpit.services.connections import Connected, Connections
-from cockpit.services.execution import Execution, Pace, prove, taken_up
+from cockpit.services.execution import Execution, Pace
 from cockpit.services.notices import Notices, Severity
+from cockpit.services.outcomes import prove, taken_up
 from cockpit.services.store import Store
 from cockpit.storage.database import open_database
 from cockpit.storage.journal import Journal
@@ -31,6 +32,7 @@ class Api:
     def __init__(self) -> None:
         self.posts: list[str] = []
         self.by_key: dict[str, Deployment] = {}
+        self.forgetful = False  # keys and ids are not found; the history has them
         self.digest = OLD
         self.post_error: Exception | None = None
         self.receives = True
@@ -52,13 +54,18 @@ class Api:
     def find(self, key: str) -> Deployment | None:
         if self.read_error is not None:
             raise self.read_error
-        return self.by_key.get(key)
+        return None if self.forgetful else self.by_key.get(key)
+
+    def history(self, service: str, environment: str, limit: int = 50) -> tuple[Deployment, ...]:
+        if self.read_error is not None:
+            raise self.read_error
+        return tuple(d for d in self.by_key.values() if (d.service, d.environment) == (service, environment))
 
     def deployment(self, deployment_id: str) -> Deployment:
         if self.read_error is not None:
             raise self.read_error
         known = next((d for d in self.by_key.values() if d.id == deployment_id), None)
-        if known is None:
+        if known is None or self.forgetful:
             raise NotFound("no such deployment")
         return known
 
@@ -162,6 +169,27 @@ def test_a_refusal_is_final_and_nothing_was_done(rig: Rig, error: Exception) -> 
     assert rig.kinds() == ["intent", "outcome"]
 
 
+@pytest.mark.parametrize("moved_s", [3600, -3600, 6])
+def test_a_click_that_the_machine_slept_over_is_not_sent(rig: Rig, monkeypatch: pytest.MonkeyPatch, moved_s: int) -> None:
+    real = rig.journal.append
+
+    def sleeps(*arguments: Any) -> Any:
+        rig.clock.now_us += moved_s * 1_000_000
+        return real(*arguments)
+
+    monkeypatch.setattr(rig.journal, "append", sleeps)
+    assert rig.fire().state is ActionState.NOT_SENT
+    assert f"the clock moved by {moved_s:+} s after the click" in rig.now().message
+    assert rig.api.posts == []
+
+
+def test_a_click_that_waited_too_long_is_not_sent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig.execution, "_pace", Pace(fresh_s=-1.0))
+    assert rig.fire().state is ActionState.NOT_SENT
+    assert rig.api.posts == []
+    assert rig.journal.verify().ok
+
+
 def test_unreachable_means_not_sent(rig: Rig) -> None:
     rig.api.receives, rig.api.post_error = False, Unreachable("refused")
     assert rig.fire().state is ActionState.NOT_SENT
@@ -263,6 +291,22 @@ def test_a_mixed_fleet_is_never_done(rig: Rig) -> None:
     assert "n1 runs aaaaaaaaaaaa" in rig.now().message
 
 
+def test_a_later_action_does_not_make_a_success_a_failure(rig: Rig) -> None:
+    rig.fire()
+    rig.api.finish()
+    rig.api.digest = ""
+    rig.main.run_for(3)
+    assert rig.now().state is ActionState.VERIFYING
+    rig.clock.now_us += 1
+    later = Action("key2", "deploy", "gw", "prod", "1.6.0", NEW, "1.7.0", OLD, "Ada <ada@x>", ActionState.INTENDED, rig.clock())
+    rig.execution.begin(later, DeployRequest("gw", "prod", "1.7.0", OLD, "deploy", "Ada <ada@x>"))
+    rig.main.run_for(3)
+    assert rig.now().state is ActionState.VERIFYING, "nodes that say nothing prove nothing"
+    rig.api.digest = OLD
+    rig.main.run_for(3)
+    assert (rig.now().state, "a later action changed the nodes" in rig.now().message) == (ActionState.DONE, True)
+
+
 def test_nodes_that_say_nothing_are_no_failure(rig: Rig) -> None:
     rig.fire()
     rig.api.finish()
@@ -344,3 +388,69 @@ def test_an_intent_holds_what_a_restart_needs(rig: Rig) -> None:
     again = msgspec.convert(intent.detail, Action, strict=False)
     assert (again.key, again.digest, again.service, again.environment) == (action.key, NEW, "gw", "prod")
     assert intent.detail["reason"] == "because"
+
+
+def test_a_gate_that_refuses_what_it_passed_on_is_found_out(rig: Rig) -> None:
+    rig.api.post_error = Rejected("the gate says 409", status=409)
+    assert rig.fire().state is ActionState.FOLLOWING, "the system has it, whatever the gate says"
+    rig.api.finish()
+    rig.main.run_for(5)
+    assert rig.now().state is ActionState.DONE
+
+
+def test_a_refusal_that_cannot_be_confirmed_is_unknown(rig: Rig) -> None:
+    rig.api.receives, rig.api.post_error, rig.api.read_error = False, Rejected("busy", status=409), Unreachable("down")
+    assert rig.fire().state is ActionState.SENT
+    rig.main.run_for(14)
+    assert rig.now().state is ActionState.SENT
+    rig.main.run_for(2)
+    assert rig.now().state is ActionState.UNKNOWN, "whether anything was begun is not known"
+    rig.main.run_for(600)
+    assert rig.now().state is ActionState.UNKNOWN
+    rig.api.read_error = None
+    rig.main.run_for(30)
+    assert rig.now().state is ActionState.NOT_SENT
+    assert rig.now().message == "it was refused: busy Nothing was done."
+
+
+@pytest.mark.parametrize("error", [AuthFailed("nobody gets in"), RateLimited("later", retry_after_s=600)])
+def test_who_lets_nobody_in_refused_this_one_too(rig: Rig, error: Exception) -> None:
+    rig.api.receives, rig.api.post_error, rig.api.read_error = False, error, error
+    assert rig.fire().state is ActionState.REFUSED
+
+
+def test_not_found_by_its_key_and_yet_in_the_history_is_ours(rig: Rig) -> None:
+    rig.api.post_error = OutcomeUnknown("timed out")
+    rig.api.forgetful = True
+    assert rig.fire().state is ActionState.FOLLOWING
+    rig.main.run_for(60)
+    assert rig.now().state is ActionState.FOLLOWING
+    rig.api.finish()
+    rig.main.run_for(10)
+    assert rig.now().state is ActionState.DONE
+
+
+def test_a_clock_that_is_set_forward_settles_nothing(rig: Rig) -> None:
+    rig.api.receives, rig.api.post_error = False, OutcomeUnknown("timed out")
+    rig.fire()
+    rig.clock.now_us += 3_600_000_000
+    rig.main.run_for(0)
+    assert rig.now().state is ActionState.UNKNOWN
+    rig.api.by_key["key1"] = Deployment("d1", "key1", "gw", "prod", "1.6.0", NEW, "rollback", DeployState.RUNNING)
+    rig.main.run_for(10)
+    assert rig.now().state is ActionState.FOLLOWING
+
+
+def test_only_the_nodes_that_were_asked_for_are_proved(rig: Rig) -> None:
+    action = Action("key1", "deploy", "gw", "prod", "1.7.0", OLD, "1.6.0", NEW, "Ada <ada@x>", ActionState.INTENDED, rig.clock())
+    rig.api.odd_node = OLD
+    rig.execution.begin(action, DeployRequest("gw", "prod", "1.6.0", NEW, "deploy", "Ada <ada@x>", "", ("n0",)))
+    rig.main.settle()
+    rig.api.finish()
+    rig.main.run_for(3)
+    assert rig.now().state is ActionState.DONE
+    assert [line.text for line in rig.now().proof] == [f"n0 runs {NEW[:12]}", "latency: not enough seen yet"]
+    [intent] = [e for e in rig.journal.entries() if e.kind == "intent"]
+    assert msgspec.convert(intent.detail, Action, strict=False).nodes == ("n0",)
+    gone = prove(Fleet("gw", "prod", (Node("n1", "gw", "prod", digest=NEW, healthy=True),)), NEW, 0, ("n0", "n1"))
+    assert [line.state for line in gone] == [LineState.UNKNOWN, LineState.OK]

@@ -10,11 +10,12 @@ from cockpit.domain.rollout import Action, ActionState, Line, LineState
 from cockpit.storage.journal import Entry
 from tests.fakes.believable import NOW_US
 from ui.models.columns import activity_columns
-from ui.models.journal import detail_text, entry_text
+from ui.models.journal import detail_text, entry_text, what_text
 from ui.models.text import short_time_text
 from ui.widgets.card_pages import _proof_rows
 
 DAY_US = 86_400_000_000
+NOW = "2026-11-22 09:41:07 UTC"
 
 
 def entry(kind: str, action: str, detail: dict[str, Any], at_us: int = NOW_US) -> Entry:
@@ -43,11 +44,39 @@ def entry(kind: str, action: str, detail: dict[str, Any], at_us: int = NOW_US) -
         ("note", "abort", {"deployment": "d-000017", "message": "abort asked for"}, "abort asked for"),
         ("intent", "rerun", {"run": "run-5", "version": "1.6.1"}, "run run-5 of 1.6.1"),
         ("outcome", "rerun", {"state": "done", "run": "run-6"}, "done: run run-6"),
+        ("note", "hold", {"version": "1.7.0", "reason": "<b>\x1b</b>", "until_us": 0}, "1.7.0: <b>␛</b>"),
+        (
+            "note",
+            "override",
+            {"version": "", "reason": "hotfix", "until_us": NOW_US},
+            f"every service until {NOW}: hotfix",
+        ),
+        ("note", "override", {"service": "gw", "reason": "", "until_us": "x"}, "gw"),
+        ("note", "end", {"reason": ""}, ""),
+        ("note", "emergency", {"version": "1.7.0", "reason": "no trading"}, "1.7.0 alone: no trading"),
+        ("note", "sign-off", {"version": "1.7.0", "reason": "looked"}, "1.7.0: looked"),
+        ("note", "request", {"version": "1.8.0", "until_us": NOW_US}, f"1.8.0 until {NOW}"),
+        (
+            "note",
+            "policy",
+            {"said": "accepted", "commit": "8" * 40, "origin": "policy.git, main"},
+            "accepted 888888888888 of policy.git, main",
+        ),
+        ("note", "policy", {"said": "refused", "digest": "d" * 64, "reason": "too lax"}, "refused dddddddddddd: too lax"),
+        ("note", "rehearsal", {"title": "core", "state": "done", "message": "42 s"}, "core: done: 42 s"),
+        ("note", "break lock", {"holder": "ana@x", "holding": "deploy", "reason": "gone"}, "held by ana@x for deploy: gone"),
+        ("intent", "rollout", {"title": "gw, canary", "steps": [1, 2], "reason": "p99"}, "gw, canary, 2 steps, because p99"),
+        ("progress", "rollout", {"state": "paused", "message": "slept", "steps": {}}, "paused: slept"),
+        ("outcome", "rollout", {"state": "failed", "message": "step 2 failed", "title": "t"}, "failed: step 2 failed"),
         ("outcome", "stop", {"state": "Conflict", "message": "it has ended"}, "Conflict: it has ended"),
     ],
 )
 def test_details_in_words(kind: str, action: str, detail: dict[str, Any], words: str) -> None:
     assert detail_text(entry(kind, action, detail)) == words
+
+
+def test_a_word_needs_no_note() -> None:
+    assert [what_text(entry("note", action, {})) for action in ("hold", "policy", "abort")] == ["hold", "policy", "abort note"]
 
 
 def test_the_whole_entry_as_lines() -> None:

@@ -18,7 +18,7 @@ from cockpit.services.store import AppState, Change
 from tests.fakes.cockpit import FakeCockpit
 from ui.main_window import MainWindow
 from ui.theme import apply, theme_of
-from ui.views.centre import VIEWS
+from ui.views.centre import PAGES, VIEWS
 from ui.views.help import SHORTCUTS, HelpDialog
 from ui.widgets.arming import Phase
 
@@ -185,7 +185,7 @@ def test_hostile_and_endless_names_stay_plain_and_keep_the_layout(make: Make) ->
     window = make(cockpit)
     window.select(name, name)
     assert window.size().width() == 1280
-    for name_of_view in VIEWS:
+    for name_of_view in (*VIEWS, *PAGES):
         window.centre.go(name_of_view)
         window.grab()
     assert window.size().width() == 1280
@@ -379,6 +379,66 @@ def test_no_playground_no_banner(make: Make) -> None:
     cockpit = FakeCockpit()
     cockpit.playground = None
     assert not make(cockpit).header.banner.isVisible()
+
+
+# ---- freezes, policy, pages
+
+
+def test_the_freeze_light_opens_its_page_and_esc_leads_back(make: Make) -> None:
+    window = make()
+    QTest.mouseClick(window.header.freeze, LEFT)
+    assert window.centre.current == "freezes"
+    assert window.centre.tabs.tabText(window.centre.tabs.currentIndex()) == "Approvals"
+    key(window, Qt.Key.Key_Escape)
+    assert window.centre.current == "versions"
+    key(window, Qt.Key.Key_F)
+    assert window.centre.current == "freezes"
+    QTest.mouseClick(window.centre.tabs, LEFT, pos=window.centre.tabs.tabRect(VIEWS.index("approvals")).center())
+    assert window.centre.current == "approvals"
+
+
+def test_a_policy_that_waits_is_told_beside_everything_else_at_the_smallest_width(make: Make) -> None:
+    window = make(FakeCockpit(read_only=True))
+    assert not window.header.policy.isVisible()
+    window.cockpit.policy.change()
+    window.header.refresh()
+    assert window.header.policy.words == "policy changed: review"
+    assert window.header.sources.text() == "sources 4 ok, 3 not"
+    assert window.header.minimumSizeHint().width() <= 1280
+    QTest.mouseClick(window.header.policy, LEFT)
+    assert window.centre.current == "policy"
+    QTest.mouseClick(window.centre.view("policy").close_button, LEFT)
+    assert window.centre.current == "versions"
+
+
+def test_places_that_lines_name_are_found(make: Make) -> None:
+    window = make()
+    for place, shown in (("overview", "compatibility"), ("freezes", "freezes"), ("approvals", "approvals"), ("nowhere", "approvals")):
+        window.go(place)
+        assert window.centre.current == shown
+    window.go("rollout")
+    assert window.card.hasFocus()
+
+
+def test_a_slept_machine_disarms_the_window_s_card(make: Make) -> None:
+    window = make()
+    key(window, Qt.Key.Key_R, Qt.KeyboardModifier.ShiftModifier)
+    assert window.card.machine.phase is Phase.ARMED
+    window.cockpit.now_us += 3_600_000_000
+    window.now[0] += 1  # type: ignore[attr-defined]
+    key(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert not fired(window)
+    assert window.card.machine.phase is Phase.IDLE
+
+
+@pytest.mark.parametrize("page", ["freezes", "policy", "compatibility"])
+def test_pages_of_nothing_say_what_would_fill_them(make: Make, page: str) -> None:
+    window = make(FakeCockpit(AppState()))
+    window.go(page)
+    assert window.centre.current == page
+    window.grab()
+    window.close()
+    assert make(FakeCockpit(AppState())).centre.current in VIEWS
 
 
 @pytest.mark.parametrize("theme", ["dark", "light", "contrast"])

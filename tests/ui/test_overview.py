@@ -13,6 +13,7 @@ from cockpit.domain.facts import place
 from cockpit.domain.release import Deployment, DeployState, NodeStep, Service
 from cockpit.services.store import AppState, Change
 from tests.fakes.cockpit import FakeCockpit
+from tests.fakes.trust import statement
 from ui.views.overview import OverviewView
 from ui.views.overview_cells import Cells
 
@@ -157,3 +158,56 @@ def test_markup_in_tooltips_is_escaped(qtbot: Any, cockpit: FakeCockpit) -> None
     cockpit.store.apply(services=(Service("<b>x"),))
     view = show(qtbot, cockpit)
     assert "<b>" not in view.matrix.cells.data(view.matrix.cells.index(1, 0), Qt.ItemDataRole.ToolTipRole)
+
+
+def test_a_review_owed_is_loud_until_a_second_person_signed_it_off(qtbot: Any, cockpit: FakeCockpit) -> None:
+    first = statement("emergency", "1.6.0", about="k1", id="e1")
+    cockpit.store.apply(statements=(first, statement("emergency", "1.6.0", about="k2", id="e2")))
+    view = show(qtbot, cockpit)
+    assert "2 reviews owed" in cell(cockpit).sentence
+    view.grab()
+    mine = statement("sign-off", "1.6.0", about="k1", id="s1")
+    cockpit.store.apply(statements=(*cockpit.store.state.statements, mine))
+    assert cell(cockpit).owed == 2, "who acted cannot sign it off"
+    other = statement("sign-off", "1.6.0", about="k1", id="s2", who="emre.sol@playground.invalid")
+    cockpit.store.apply(statements=(*cockpit.store.state.statements, other))
+    assert cell(cockpit).owed == 1
+
+
+def test_held_versions_are_named(qtbot: Any, cockpit: FakeCockpit) -> None:
+    cockpit.store.apply(statements=(statement("hold", "1.7.0"), statement("hold", "1.8.0", id="h2")))
+    view = show(qtbot, cockpit)
+    found = cell(cockpit)
+    assert found.held == ("1.7.0", "1.8.0")
+    assert "1.7.0, 1.8.0 held" in found.sentence
+    view.grab()
+
+
+def test_the_odd_node_is_named_in_the_tooltip(qtbot: Any, cockpit: FakeCockpit) -> None:
+    view = show(qtbot, cockpit)
+    index = view.matrix.cells.index(3, 1)
+    tip = view.matrix.cells.data(index, Qt.ItemDataRole.ToolTipRole)
+    assert "production-4 runs 2.3.1, the others 2.3.0" in tip
+
+
+def test_another_configuration_is_mixed_too_and_names_its_node(cockpit: FakeCockpit) -> None:
+    nodes = cockpit.store.state.fleets[AT].value.nodes
+    change_fleet(cockpit, nodes=(*(replace(n, config="a" * 64) for n in nodes[:-1]), replace(nodes[-1], config="b" * 64)))
+    found = cell(cockpit)
+    assert (found.state, found.words) == ("mixed", "1 of 4 set differently")
+    assert "production-4 has another configuration" in found.odd
+
+
+def test_statements_are_counted_again_only_when_there_are_others(cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch) -> None:
+    cockpit.store.apply(statements=(statement("hold", "1.7.0"),))
+    cells = Cells(cockpit)
+    cells.read("order-gateway", "production")
+    monkeypatch.setattr("ui.views.overview_cells.holds", lambda *a: pytest.fail("counted again"))
+    assert cells.read("order-gateway", "production").held == ("1.7.0",)
+
+
+def test_what_needs_what_is_one_press_away(qtbot: Any, cockpit: FakeCockpit) -> None:
+    view = show(qtbot, cockpit)
+    with qtbot.waitSignal(view.went) as heard:
+        QTest.mouseClick(view.needs, Qt.MouseButton.LeftButton)
+    assert heard.args == ["compatibility"]

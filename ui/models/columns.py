@@ -24,11 +24,11 @@ from ui.models.text import (
     ms_text,
     plain,
     plain_lines,
-    short_id,
     short_time_text,
     time_text,
     time_tooltip,
 )
+from ui.models.trust import signature, source_words
 
 Clock = Callable[[], int]
 
@@ -116,7 +116,7 @@ def outcome_order(outcome: str) -> int:
 
 
 def approval_columns(clock_us: Clock) -> tuple[Column, ...]:
-    """Columns for Counted (an approval and whether it counts)."""
+    """Columns for Counted (an approval and whether it counts). Commit and digest stand whole below the table, of the chosen one."""
 
     def word(row: Counted) -> str:
         return "approved" if row.approval.approved else "rejected"
@@ -125,13 +125,21 @@ def approval_columns(clock_us: Clock) -> tuple[Column, ...]:
         words = plain(row.approval.comment)
         return ". ".join(w for w in (_why(row), words) if w) or NONE
 
+    def signed(row: Counted) -> str:
+        words = signature(row.approval)[1].removeprefix("key ")
+        words = words.removeprefix("SHA256:")
+        return "void" if row.approval.why_not else words if len(words) <= 9 else f"{words[:8]}…"
+
+    def signed_tip(row: Counted) -> str:
+        return f"{signature(row.approval)[1]}\nkept as {source_words(row.approval.source)}"
+
     return (
-        Column("Vote", word, state=word, width=100),
+        Column("Vote", word, state=word, width=96),
         Column("Who", lambda r: plain(r.approval.name), tooltip=lambda r: plain(r.approval.who), width=96),
         Column("Counts", lambda r: "yes" if r.counts else "no", tooltip=_why, width=64),
-        Column("Comment", comment, tooltip=lambda r: plain_lines(f"{_why(r)}\n{r.approval.comment}".strip()), width=140, stretch=True),
-        Column("Commit", lambda r: short_id(r.approval.commit), tooltip=lambda r: plain(r.approval.commit),
-               copy=lambda r: plain(r.approval.commit), mono=True, width=114),
+        Column("Signed", signed, state=lambda r: signature(r.approval)[0], tooltip=signed_tip, copy=lambda r: signature(r.approval)[1],
+               width=124),
+        Column("Comment", comment, tooltip=lambda r: plain_lines(f"{_why(r)}\n{r.approval.comment}".strip()), width=120, stretch=True),
         Column("When", lambda r: short_time_text(r.approval.at_us, clock_us()), sort_key=lambda r: r.approval.at_us,
                tooltip=lambda r: time_tooltip(r.approval.at_us), align="right", width=92, quiet=True),
     )  # fmt: skip

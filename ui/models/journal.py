@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ui.models.text import NONE, moment, plain, plain_lines, time_text
@@ -22,7 +23,9 @@ def where_text(entry: Any) -> str:
 
 
 def what_text(entry: Any) -> str:
-    """rollback outcome."""
+    """rollback outcome; a word that stands for itself needs no "note"."""
+    if entry.kind == "note" and (entry.action in _WORDS or entry.action in _NOTES):
+        return plain(entry.action)
     return plain(" ".join(word for word in (entry.action, entry.kind) if word))
 
 
@@ -31,6 +34,12 @@ def detail_text(entry: Any) -> str:
     detail = entry.detail
     known = {name: plain(str(value)) for name, value in detail.items() if value not in ("", None) and not isinstance(value, list | dict)}
     version, message, state = known.get("version", ""), known.get("message", ""), known.get("state", "")
+    if entry.kind == "note" and entry.action in _WORDS:
+        return _word_text(entry.action, known)
+    if entry.kind == "note" and entry.action in _NOTES:
+        return _NOTES[entry.action](known)
+    if entry.action == "rollout":
+        return _rollout_text(entry, known)
     if entry.action in ("approve", "reject") and version:
         return f"{version}: {known['comment']}" if "comment" in known else version
     if entry.kind == "intent" and "run" in known:
@@ -44,6 +53,46 @@ def detail_text(entry: Any) -> str:
         rest = message or (f"run {known['run']}" if "run" in known else version)
         return f"{state}: {rest}" if rest else state
     return message or ", ".join(f"{name} {value}" for name, value in sorted(known.items()))
+
+
+def _word_text(action: str, known: dict[str, str]) -> str:
+    """A person's word: about which version, until when, and why."""
+    until = known.get("until_us", "0")
+    end = f" until {time_text(int(until))}" if until.isdigit() and until != "0" else ""
+    about = known.get("version") or (known.get("service") or "every service" if action == "override" else "")
+    why = known.get("reason", "")
+    return ": ".join(part for part in (f"{about}{' alone' if action == 'emergency' else ''}{end}".strip(), why) if part)
+
+
+def _rollout_text(entry: Any, known: dict[str, str]) -> str:
+    """A rollout of several steps: what begins, where it is, how it ended."""
+    steps, message, state = entry.detail.get("steps"), known.get("message", ""), known.get("state", "")
+    if entry.kind == "intent":
+        count = f", {len(steps)} steps" if isinstance(steps, list) else ""
+        why = f", because {known['reason']}" if "reason" in known else ""
+        return f"{known.get('title', '')}{count}{why}"
+    if message or state:
+        return ": ".join(part for part in (state, message) if part)
+    return known.get("title", "")
+
+
+def _policy_text(known: dict[str, str]) -> str:
+    what = known.get("commit", "")[:12] or known.get("digest", "")[:12]
+    of = f" of {known['origin']}" if "origin" in known else ""
+    why = f": {known['reason'] if 'reason' in known else known.get('problem', '')}"
+    return f"{known.get('said', '')} {what}{of}".strip() + (why if why != ": " else "")
+
+
+def _rehearsal_text(known: dict[str, str]) -> str:
+    return ": ".join(part for part in (known.get("title", ""), known.get("state", ""), known.get("message", "")) if part)
+
+
+def _lock_text(known: dict[str, str]) -> str:
+    return f"held by {known.get('holder', 'nobody known')} for {known.get('holding', '?')}: {known.get('reason', '')}"
+
+
+_WORDS = frozenset({"hold", "clear", "override", "end", "emergency", "sign-off", "request", "withdraw"})
+_NOTES: dict[str, Callable[[dict[str, str]], str]] = {"policy": _policy_text, "rehearsal": _rehearsal_text, "break lock": _lock_text}
 
 
 def _number(deployment: str) -> str:

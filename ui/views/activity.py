@@ -36,7 +36,7 @@ _KINDS = (
 class ActivityView(View):
     """The newest thousand entries that match; asked again when an action or a vote changes something."""
 
-    kinds = frozenset(["actions", "approvals", "checks"])
+    kinds = frozenset(["actions", "approvals", "statements", "rollouts", "checks"])
     everywhere = True
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:

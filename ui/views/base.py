@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, QSettings, Qt
 from PySide6.QtGui import QShowEvent
@@ -32,6 +32,7 @@ class View(QWidget):
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.cockpit = cockpit
+        self._core: Any = cockpit
         self.service = ""
         self.environment = ""
         self._late = True
@@ -44,6 +45,11 @@ class View(QWidget):
     def state(self) -> AppState:
         """What is known now."""
         return self.cockpit.store.state
+
+    @property
+    def words(self) -> Any:
+        """What a person says is said through these; they come with the whole core, after the first paint."""
+        return self._core.words
 
     @property
     def place(self) -> str:

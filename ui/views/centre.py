@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from cockpit.app import Cockpit
 
 VIEWS = ("versions", "checks", "latency", "approvals", "activity", "sources", "notices")
+PAGES = {"freezes": "approvals", "policy": "approvals", "compatibility": "versions"}  # opened from elsewhere, below the tab they belong to
 
 
 class Centre(QWidget):
-    """Tabs and screens. `deploy_wanted` and `rollback_wanted` carry a version's name for the card."""
+    """Tabs and screens. `deploy_wanted` and `rollback_wanted` carry a version's name for the card; `went` a place to go to."""
 
     deploy_wanted = Signal(str)
     rollback_wanted = Signal(str)
+    went = Signal(str)
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None, settings: QSettings | None = None) -> None:
         super().__init__(parent)
         self._cockpit, self._settings = cockpit, settings
         self.service, self.environment, self._version, self._filter = "", "", "", ""
         self._back: list[str] = []
+        self._page = ""
         self.made: dict[str, Any] = {}
         self.title = Text("Nothing selected", role="title", parent=self)
         self.title.setContentsMargins(16, 0, 16, 0)
@@ -50,11 +53,12 @@ class Centre(QWidget):
         column.addWidget(self.tabs)
         column.addWidget(self.pages, 1)
         self.tabs.currentChanged.connect(self._tab_changed)
+        self.tabs.tabBarClicked.connect(self._tab_clicked)
 
     @property
     def current(self) -> str:
         """The name of the screen shown."""
-        return VIEWS[self.tabs.currentIndex()]
+        return self._page or VIEWS[self.tabs.currentIndex()]
 
     def view(self, name: str) -> Any:
         """The screen of that name; imported and made only now, so that the first paint waits for none but the first."""
@@ -67,7 +71,7 @@ class Centre(QWidget):
             slots: dict[str, Any] = {
                 "deploy_wanted": self.deploy_wanted,
                 "rollback_wanted": self.rollback_wanted,
-                "went": self.go,
+                "went": self.went,
                 "version_selected": self._version_selected,
                 "closed": self.go_back,
             }
@@ -92,19 +96,37 @@ class Centre(QWidget):
 
     def go(self, name: str) -> None:
         """Go to the screen of that name; Esc leads back."""
-        if name in VIEWS and name != self.current:
+        if (name in VIEWS or name in PAGES) and name != self.current:
             self._back = [*self._back[-9:], self.current]
-            self.tabs.setCurrentIndex(VIEWS.index(name))
+            self._open(name)
 
     def go_back(self) -> bool:
         """Back to the screen before; answers whether there was one."""
         if not self._back:
             return False
-        self.tabs.setCurrentIndex(VIEWS.index(self._back.pop()))
+        self._open(self._back.pop())
         return True
 
+    def _open(self, name: str) -> None:
+        """Show it, with the tab that it is or belongs to."""
+        self.tabs.blockSignals(True)
+        self.tabs.setCurrentIndex(VIEWS.index(PAGES.get(name, name)))
+        self.tabs.blockSignals(False)
+        self._page = name if name in PAGES else ""
+        self._show()
+
     def _tab_changed(self, index: int) -> None:
-        screen = self.view(VIEWS[index])
+        self._page = ""
+        self._show()
+
+    def _tab_clicked(self, index: int) -> None:
+        """The tab that a page belongs to leads out of the page."""
+        if self._page and index == self.tabs.currentIndex():
+            self._page = ""
+            self._show()
+
+    def _show(self) -> None:
+        screen = self.view(self.current)
         self._fill()
         self.pages.setCurrentWidget(screen)
 

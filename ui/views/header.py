@@ -13,6 +13,7 @@ from ui.bridge import guarded
 from ui.models.text import clock_text, health_words, plain, time_tooltip, tooltip_text
 from ui.theme import Theme, apply, theme_of
 from ui.views.base import button
+from ui.views.freeze_label import FreezeButton, PolicyButton
 from ui.widgets.panel import StateLabel
 from ui.widgets.shapes import fill, paint_state
 from ui.widgets.texts import Text
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
 THEME_NAMES = {"dark": "dark", "light": "light", "contrast": "high contrast"}
 REGIMES = ("calm", "volatile", "crash")
 _ASK_EVERY = 5  # seconds between questions for the playground's regime
+WIDE_PX = 1600
 _LOUD = ("failed", "stopped", "stale", "pending", "ok")
 
 
 class Header(QWidget):
-    """`environment_chosen`, `filter_changed`, `sources_wanted`, `help_wanted` (page), `theme_chosen` (its name; applied already)."""
+    """`environment_chosen`, `filter_changed`, `sources_wanted`, `page_wanted` (freezes or policy), `help_wanted` (page), `theme_chosen`."""
 
     environment_chosen = Signal(str)
     filter_changed = Signal(str)
     sources_wanted = Signal()
+    page_wanted = Signal(str)
     help_wanted = Signal(str)
     theme_chosen = Signal(str)
 
@@ -58,9 +61,10 @@ class Header(QWidget):
         self.filter.setPlaceholderText("/ filter")
         self.filter.setAccessibleName("Filter")
         self.filter.setClearButtonEnabled(True)
-        self.filter.setFixedWidth(176)
+        self.filter.setFixedWidth(128)
         self.progress = StateLabel("body", self)
         self.read_only = StateLabel("strong", self)
+        self.policy, self.freeze = PolicyButton(self._cockpit, self), FreezeButton(self._cockpit, self)
         self.sources = button("sources", self, tip="Open Sources")
         self.help = button("Help", self)
         menu = QMenu(self.help)
@@ -73,7 +77,7 @@ class Header(QWidget):
         self._row.setContentsMargins(16, 8, 16, 8)
         self._row.setSpacing(12)
         left: tuple[QWidget, ...] = (self.title, self.environment, self.filter, self.progress)
-        right: tuple[QWidget, ...] = (self.read_only, self.sources, self.help, self.clock)
+        right: tuple[QWidget, ...] = (self.read_only, self.policy, self.freeze, self.sources, self.help, self.clock)
         for widget in left:
             self._row.addWidget(widget)
         self._row.addStretch(1)
@@ -82,6 +86,8 @@ class Header(QWidget):
         self.environment.activated.connect(self._picked)
         self.filter.textChanged.connect(self.filter_changed)
         self.sources.clicked.connect(self.sources_wanted)
+        self.freeze.clicked.connect(self._freezes)
+        self.policy.clicked.connect(self._policy)
 
     def _picked(self, index: int) -> None:
         self.environment_chosen.emit(self.environment.itemData(index))
@@ -105,6 +111,17 @@ class Header(QWidget):
             apply(app, action.data())
             self.theme_chosen.emit(action.data())
 
+    def _freezes(self) -> None:
+        self.page_wanted.emit("freezes")
+
+    def _policy(self) -> None:
+        self.page_wanted.emit("policy")
+
+    def show_place(self, service: str, environment: str) -> None:
+        """Tell of this place: its environment, and whether it is frozen."""
+        self.show_environment(environment)
+        self.freeze.show_place(service, environment)
+
     def _shortcuts(self) -> None:
         self.help_wanted.emit("shortcuts")
 
@@ -122,8 +139,11 @@ class Header(QWidget):
         """The state changed, or a second passed."""
         if change.touches("environments", "starting"):
             self.refresh()
-        elif change.touches("sources"):
+            return
+        if change.touches("sources"):
             self._paint_sources(self._cockpit.clock_us())
+        if change.touches("freezes", "statements"):
+            self.freeze.refresh()
 
     def tick(self) -> None:
         """A second passed."""
@@ -145,6 +165,8 @@ class Header(QWidget):
         self.progress.show_state("starting" if state.starting else "", plain(state.starting))
         self.progress.setVisible(bool(state.starting))
         self._paint_read_only()
+        self.freeze.refresh()
+        self.policy.refresh()
         self._paint_sources(now_us)
         self.clock.set_text(clock_text(now_us), time_tooltip(now_us))
         self.banner.setVisible(self._cockpit.playground is not None)
@@ -161,6 +183,12 @@ class Header(QWidget):
         worst = next((w for w in _LOUD if w in states), "")
         words = health_words(sources, now_us)
         text = f"sources {words}" if words else "no sources"
+        crowded = any(not widget.isHidden() for widget in (self.policy, self.read_only, self.progress))
+        if crowded and self.width() < WIDE_PX and len(states) > 2:
+            # the others need their room; the page and the tooltip have the rest
+            fine = sum(s.state(now_us) == "ok" for s in sources)
+            text = f"sources {fine} ok, {len(sources) - fine} not"
+        self.sources.setToolTip(f"Sources: {words or 'none'}. A click opens them.")
         if text != self.sources.text():
             self.sources.setText(text)
             self.sources.setIcon(state_icon(worst, theme_of(self), self.devicePixelRatioF()) if worst else QIcon())

@@ -16,6 +16,7 @@ SHORTCUTS: tuple[tuple[str, str], ...] = (
     ("/", "Filter"),
     ("E", "Choose the environment"),
     ("A", "Approvals"),
+    ("F", "Freezes"),
     ("Shift+R", "Arm the card"),
     ("Ctrl+Enter", "Fire what is armed"),
     ("Esc", "Disarm, clear the filter, go back"),

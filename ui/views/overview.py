@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from ui.bridge import guarded
 from ui.models.text import as_of_text, plain, tooltip_text
-from ui.theme import Theme, font, theme_of
-from ui.views.base import View
+from ui.theme import font, theme_of
+from ui.views.base import View, bar, button
 from ui.views.overview_cells import CELL_PX, MIN_PX, NAME_PX, Cell, Cells
+from ui.views.overview_paint import paint_content, paint_frame, paint_words
 from ui.widgets.panel import ProgressLine
-from ui.widgets.shapes import SIZE, fill, paint_state
 from ui.widgets.texts import Text
-from ui.widgets.trend import paint_trend
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 _Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
-_MIDDLE = Qt.TextElideMode.ElideMiddle
-_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
 
 class _Model(QAbstractTableModel):
@@ -96,7 +92,9 @@ class _Model(QAbstractTableModel):
             return cell.sentence if cell else plain(self.services[index.row() // 2])
         if role == Qt.ItemDataRole.ToolTipRole:
             cell = self.cell(index)
-            return tooltip_text(f"{cell.sentence}\n{as_of_text(cell.as_of_us)}" if cell else self.services[index.row() // 2])
+            if cell is None:
+                return tooltip_text(self.services[index.row() // 2])
+            return tooltip_text("\n".join(line for line in (cell.sentence, cell.odd, as_of_text(cell.as_of_us)) if line))
         return None
 
 
@@ -120,60 +118,12 @@ class _Delegate(QStyledItemDelegate):
         painter.save()
         if cell is None:
             if index.column() == 0:
-                _text(painter, rect.adjusted(8, 4, -8, 0), plain(view.cells.services[index.row() // 2]), "strong", theme.text)
+                paint_words(painter, rect.adjusted(8, 4, -8, 0), plain(view.cells.services[index.row() // 2]), "strong", theme.text)
         else:
             current = index == view.currentIndex()
-            _frame(painter, QRectF(rect).adjusted(4.5, 2.5, -4.5, -4.5), cell, theme, current, view.hasFocus())
-            _content(painter, rect.adjusted(14, 8, -14, -10), cell, theme)
+            paint_frame(painter, QRectF(rect).adjusted(4.5, 2.5, -4.5, -4.5), cell, theme, current, view.hasFocus())
+            paint_content(painter, rect.adjusted(14, 8, -14, -10), cell, theme)
         painter.restore()
-
-
-def _frame(painter: QPainter, box: QRectF, cell: Cell, theme: Theme, current: bool, focus: bool) -> None:
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    edge = QPen(theme.line, 1)
-    if cell.stale:
-        edge = QPen(theme.muted, 1, Qt.PenStyle.DashLine)
-    if current:
-        edge = QPen(theme.accent, 2 if focus else 1.5)
-    painter.setPen(edge)
-    painter.setBrush(theme.selected if current else theme.surface)
-    painter.drawRoundedRect(box, 4, 4)
-
-
-def _content(painter: QPainter, box: QRect, cell: Cell, theme: Theme) -> None:
-    ink, quiet = (theme.muted if cell.stale else theme.text), theme.muted
-    age = _text(painter, QRect(box.left(), box.top(), box.width(), 24), cell.age, "muted", quiet, _RIGHT)
-    _text(painter, QRect(box.left(), box.top(), box.width() - age - 8, 24), cell.version, "title", ink)
-    line = QRect(box.left(), box.top() + 24, box.width(), 18)
-    colour = quiet if cell.stale else theme.state_colour(cell.state)
-    if cell.loud:
-        fill(painter, line.adjusted(-4, 0, 4, 0), colour)
-        _text(painter, line, cell.words, "strong", theme.on_fill)
-    else:
-        paint_state(painter, QRectF(line.left(), line.top(), SIZE, line.height()), cell.state, theme)
-        words = f"stale, {cell.words}" if cell.stale else cell.words
-        _text(painter, line.adjusted(int(SIZE) + 6, 0, 0, 0), words, "body", colour if cell.state != "ok" else ink)
-    _bottom(painter, QRect(box.left(), box.top() + 42, box.width(), 18), box, cell, theme)
-
-
-def _bottom(painter: QPainter, line: QRect, box: QRect, cell: Cell, theme: Theme) -> None:
-    pending = f"{cell.pending} pending" if cell.pending else "nothing pending"
-    _text(painter, line, pending, "muted", theme.text if cell.pending and not cell.stale else theme.muted)
-    trend = QRect(box.left(), line.bottom() + 1, box.width(), box.bottom() - line.bottom() - 1)
-    width = QFontMetrics(font("muted")).horizontalAdvance("00,000 ms")
-    if cell.trend:
-        colour: QColor = theme.muted if cell.stale else theme.p99
-        paint_trend(painter, QRectF(trend.adjusted(0, 1, -width - 8, -1)), cell.trend, colour, cell.limit_ms)
-    _text(painter, trend, cell.p99 or "p99 –", "muted", theme.muted if cell.stale or not cell.p99 else theme.text, _RIGHT)
-
-
-def _text(painter: QPainter, box: QRect, words: str, role: str, colour: QColor, side: int = _LEFT) -> int:
-    """Draw one line, elided in the middle; answers its width."""
-    painter.setFont(font(role))
-    painter.setPen(colour)
-    shown = painter.fontMetrics().elidedText(words, _MIDDLE, box.width())
-    painter.drawText(box, side, shown)
-    return painter.fontMetrics().horizontalAdvance(shown)
 
 
 class Matrix(QTableView):
@@ -326,10 +276,13 @@ class Matrix(QTableView):
 class OverviewView(View):
     """The matrix with its heading. `selected` and `opened` carry service and environment."""
 
-    kinds = frozenset(["services", "environments", "fleets", "versions", "artifacts", "latency", "deployments", "ages", "starting"])
+    kinds = frozenset(
+        ["services", "environments", "fleets", "versions", "artifacts", "latency", "deployments", "statements", "ages", "starting"]
+    )
     everywhere = True
     selected = Signal(str, str)
     opened = Signal(str, str)
+    went = Signal(str)
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(cockpit, parent)
@@ -342,8 +295,10 @@ class OverviewView(View):
         self.box.setContentsMargins(12, 2, 4, 12)
         self.line = ProgressLine(self)
         self.box.addWidget(self.line)
-        self.box.addWidget(self.heading)
+        self.needs = button("What needs what", self, role="link", tip="What of each service runs against what it needs")
+        self.box.addLayout(bar(self.heading, self.needs))
         self.box.addWidget(self.matrix, 1)
+        self.needs.clicked.connect(self._needs)
         self.matrix.chosen.connect(self._chosen)
         self.matrix.opened.connect(self.opened)
         self.setFocusProxy(self.matrix)
@@ -356,6 +311,9 @@ class OverviewView(View):
     def _chosen(self, service: str, environment: str) -> None:
         self.service, self.environment = service, environment
         self.selected.emit(service, environment)
+
+    def _needs(self) -> None:
+        self.went.emit("compatibility")
 
     def place_changed(self) -> None:
         """The window chose: the grid follows."""

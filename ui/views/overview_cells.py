@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from cockpit.domain.facts import place
+from cockpit.domain.statements import debts, holds
 from cockpit.services import status
 from cockpit.services.store import AppState
 from ui.models.text import age_text, ms_text, plain, plural
@@ -32,6 +33,9 @@ class Cell(Struct, frozen=True):
     age: str = ""
     as_of_us: int = 0
     pending: int = 0
+    held: tuple[str, ...] = ()
+    owed: int = 0
+    odd: str = ""
     p99: str = ""
     trend: tuple[float, ...] = ()
     limit_ms: float | None = None
@@ -42,6 +46,8 @@ class Cell(Struct, frozen=True):
         parts = [f"{self.service} in {self.environment}" if self.environment else self.service, f"version {self.version}", self.words]
         if self.pending:
             parts.append(plural(self.pending, "pending version"))
+        parts += [plural(self.owed, "review") + " owed"] if self.owed else []
+        parts += [f"{', '.join(self.held)} held"] if self.held else []
         if self.p99:
             parts.append(f"p99 {self.p99}")
         parts.append(f"{'stale, ' if self.stale else ''}{self.age} old" if self.age else "never seen")
@@ -49,10 +55,11 @@ class Cell(Struct, frozen=True):
 
 
 class Cells:
-    """Reads cells; counts pending versions again only when versions, artifacts or the live version are others."""
+    """Reads cells; counts again only what is another one: pending versions, what is held and what is owed."""
 
     def __init__(self, cockpit: Cockpit) -> None:
         self._cockpit = cockpit
+        self._said: tuple[object, dict[str, tuple[tuple[str, ...], int]]] = (None, {})
         self._counts: dict[tuple[str, str], tuple[object, object, str | None, int]] = {}
 
     def read(self, service: str, environment: str) -> Cell:
@@ -62,6 +69,7 @@ class Cells:
         fleet, latency = state.fleets.get(at), state.latency.get(at)
         live = status.live_name(state, service, environment)
         seen = status.condition(state, service, environment, now_us)
+        held, owed = self._statements(state).get(at, ((), 0))
         return Cell(
             service=service,
             environment=environment,
@@ -73,6 +81,9 @@ class Cells:
             age=age_text(fleet.age_s(now_us)) if fleet else "",
             as_of_us=fleet.at_us if fleet else 0,
             pending=self._pending(state, service, environment, live),
+            held=held,
+            owed=owed,
+            odd=self._odd(state, service, environment) if seen.word == "mixed" else "",
             p99=ms_text(latency.value.point.p99_ms) if latency and not latency.stale(now_us) else "",
             # until the cockpit is whole there is nothing to draw: samples are read after the first paint
             trend=self._trend(at, now_us) if latency and self._cockpit.whole else (),
@@ -88,6 +99,25 @@ class Cells:
         count = len(status.pending_versions(state, service, environment))
         self._counts[(service, environment)] = (*now, count)
         return count
+
+    def _statements(self, state: AppState) -> dict[str, tuple[tuple[str, ...], int]]:
+        """Held versions and reviews owed, by place."""
+        if self._said[0] is not state.statements:
+            found: dict[str, tuple[tuple[str, ...], int]] = {}
+            for hold in holds(state.statements):
+                held, owed = found.get(at := place(hold.service, hold.environment), ((), 0))
+                found[at] = ((*held, plain(hold.version, 40)), owed)
+            for debt in debts(state.statements):
+                held, owed = found.get(at := place(debt.service, debt.environment), ((), 0))
+                found[at] = (held, owed + 1)
+            self._said = (state.statements, found)
+        return self._said[1]
+
+    @staticmethod
+    def _odd(state: AppState, service: str, environment: str) -> str:
+        """Which nodes are not as the others, and how."""
+        found = status.fingerprint_of(state, service, environment)
+        return plain(found.words, 500) if found is not None else ""
 
     def _trend(self, at: str, now_us: int) -> tuple[float, ...]:
         columns = self._cockpit.latency.columns(f"{at}/*/*", now_us - TREND_US, now_us)

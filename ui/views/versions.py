@@ -135,7 +135,7 @@ class VersionsView(View):
         state = self.state
         place = "live" if version.name == live else "pending" if version.name in pending else "older"
         changes = status.changes_between(state, self.service, live, version.name) if live else None
-        decision = status.decision(state, version, self.environment)
+        decision = status.decision(state, version, self.environment, self.cockpit.rules, self.cockpit.clock_us())
         return VersionRow(
             version=version,
             place=place,
@@ -226,7 +226,8 @@ class VersionsView(View):
         if not self.environment or version.name == live or self._is_older(version, live):
             self.ready.set_row("", "")
             return
-        ready = status.ready(self.state, version, self.environment, self.cockpit.rules, self.cockpit.clock_us())
+        now_us, calendars = self.cockpit.clock_us(), getattr(self.cockpit, "calendars", None)
+        ready = status.ready(self.state, version, self.environment, self.cockpit.rules, now_us, calendars=calendars)
         if ready.ok:
             self.ready.set_row("ready", f"Ready for {plain(self.environment)}")
         else:

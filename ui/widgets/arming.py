@@ -6,11 +6,14 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from cockpit.domain.rollout import Action, Refusal, RolloutPlan
+from cockpit.domain.strategy import Rollout
 
 ARM_S = 10.0  # an armed button that nobody presses goes back to sleep
 GUARD_S = 0.4  # a second click sooner than this is the rest of the first one
 
-Planned = RolloutPlan | Refusal
+Possible = RolloutPlan | Rollout
+Planned = Possible | Refusal
+Followed = Action | Rollout
 
 
 class Phase(StrEnum):
@@ -41,8 +44,8 @@ class Arming:
         self._pressed_s = float("-inf")
         self._abort_s: float | None = None
         self.plan: Planned | None = None
-        self.action: Action | None = None
-        self.armed_plan: RolloutPlan | None = None
+        self.action: Followed | None = None
+        self.armed_plan: Possible | None = None
         self.phase = Phase.IDLE
         self.said = ""
         self._seen: set[str] = set()
@@ -94,7 +97,7 @@ class Arming:
         return self.press() if self.phase is Phase.ARMED else Press.IGNORED
 
     def _arm(self, now: float) -> Press:
-        if not isinstance(self.plan, RolloutPlan):
+        if not isinstance(self.plan, Possible):
             return Press.REFUSED
         self.phase, self._armed_s, self.armed_plan, self.said = Phase.ARMED, now, self.plan, ""
         return Press.ARM
@@ -112,21 +115,22 @@ class Arming:
             self._abort_s = None
         return self.phase is Phase.ARMED and self.remaining_s <= 0 and self.disarm("Disarmed: nobody fired within 10 s.")
 
-    def follow(self, action: Action | None) -> None:
-        """Take the newest action of this place: one under way shows its progress; one that was seen under way, or fired here, its proof."""
+    def follow(self, action: Followed | None) -> None:
+        """Take the newest action or rollout of this place: one under way shows its progress; one seen under way or fired here its proof."""
         if action is None or action.key in self._dismissed or (action.state.final and action.key not in self._seen):
             self.action = None
             if self.phase in (Phase.FOLLOWING, Phase.PROOF):
                 self.phase, self._abort_s = Phase.IDLE, None
             return
         if self.phase is Phase.ARMED:
-            self.disarm(f"Disarmed: a {action.kind} to {action.version} is under way.")
+            what = f"a {action.kind} to {action.version}" if isinstance(action, Action) else action.title
+            self.disarm(f"Disarmed: {what} is under way.")
         self.action = action
         self.armed_plan = None
         self._seen.add(action.key)
         self.phase = Phase.PROOF if action.state.final else Phase.FOLLOWING
 
-    def fired(self, action: Action) -> None:
+    def fired(self, action: Followed) -> None:
         """The request was accepted as this action."""
         self._seen.add(action.key)
         self.follow(action)
@@ -151,14 +155,44 @@ class Arming:
             self.action, self.phase, self.said = None, Phase.IDLE, ""
 
 
-def what_changed(armed: RolloutPlan, now: Planned | None) -> str:
+class Confirm:
+    """Asks once more before something that goes at once, in its own place: the same name pressed again, not too soon, means it."""
+
+    def __init__(self, clock_s: Callable[[], float]) -> None:
+        self._clock_s = clock_s
+        self._name, self._at_s = "", float("-inf")
+
+    @property
+    def name(self) -> str:
+        """What is asked about now; "" = nothing."""
+        return self._name if self._clock_s() - self._at_s < ARM_S else ""
+
+    def press(self, name: str) -> bool:
+        """Answers whether this press means it."""
+        now = self._clock_s()
+        soon, again = now - self._at_s < GUARD_S, name == self.name
+        if soon and again:
+            # the rest of the first click; each one that comes too soon starts the guard anew
+            self._at_s = now
+            return False
+        self._name, self._at_s = ("" if again else name), now
+        return again
+
+    def forget(self) -> None:
+        """Nothing is asked about any more."""
+        self._name = ""
+
+
+def what_changed(armed: Possible, now: Planned | None) -> str:
     """Which fact is another than when it was armed, in words; "" when all stand."""
     if now is None:
         return "Disarmed: nothing is known here any more."
     if isinstance(now, Refusal):
         reason = now.reasons[0].text if now.reasons else "it is not possible now"
         return f"Disarmed: {reason}."
-    if now.facts == armed.facts:
+    if isinstance(now, Rollout) or isinstance(armed, Rollout):
+        return _what_changed_of_steps(armed, now)
+    if now.facts == armed.facts and now.emergency == armed.emergency:
         return ""
     if (now.kind, now.service, now.environment) != (armed.kind, armed.service, armed.environment):
         return "Disarmed: another place was selected."
@@ -172,3 +206,16 @@ def what_changed(armed: RolloutPlan, now: Planned | None) -> str:
     fresh = next((line.text for line in now.preflight if (line.state, line.text) not in before), "")
     gone = next((line.text for line in armed.preflight if line.text not in {n.text for n in now.preflight}), "")
     return f"Disarmed: {fresh or gone or 'the preflight changed'}."
+
+
+def _what_changed_of_steps(armed: Possible, now: Possible) -> str:
+    if not isinstance(armed, Rollout) or not isinstance(now, Rollout) or armed.title != now.title:
+        return "Disarmed: another action was chosen."
+    before, after = [run.step for run in armed.steps], [run.step for run in now.steps]
+    if before == after:
+        return ""
+    pairs = zip(before, after, strict=False)
+    other = next((new for old, new in pairs if old != new), None)
+    if other is None:
+        return f"Disarmed: the steps changed, {len(before)} then, {len(after)} now."
+    return f"Disarmed: what is to be done with {other.service} changed."

@@ -1,124 +1,25 @@
-"""What the action card shows: the plan before, the progress during, the proof after; and the one button that arms and fires."""
+"""What the action card shows of one action: the plan before, the progress during, the proof after."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QHBoxLayout,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from collections.abc import Sequence
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QFontMetrics
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
-from ui.bridge import guarded
 from ui.models.text import age_text, duration_text, plural, short_id
-from ui.theme import font, state_of, theme_of
+from ui.theme import font, state_of
 from ui.widgets.panel import ProgressLine
-from ui.widgets.texts import RowContent, RowList, Text, focus_ring, scrolled
+from ui.widgets.texts import NOTE, RowContent, RowList, Text, scrolled
 
 NO_ENVIRONMENT = (
     "Rollback and deployment need one: name it under [environments.NAME] in cockpit.toml, and a connection of kind deployment-v1."
 )
 _VERB = {"rollback": ("Roll back", "Rolling back", "Rolled back"), "deploy": ("Deploy", "Deploying", "Deployed")}
+_WORST = ("blocked", "unknown", "warning", "ok")
 _NOUN = {"rollback": "rollback", "deploy": "deployment"}
-
-
-class FireButton(QAbstractButton):
-    """The one button: arms, then fires, in the same place. A double click and a repeating key come out of `pressed_as` marked so."""
-
-    pressed_as = Signal(bool, bool)  # double, repeat
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.look, self.note, self.left = "refused", "", 0.0
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumSize(200, 44)
-        self.setFont(font("title"))
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.clicked.connect(self._clicked)
-
-    def set_look(self, look: str, text: str, note: str = "", left: float = 0.0) -> None:
-        """look: ready, armed, refused or busy; `left` is the share of the arming time that remains."""
-        if (look, text, note, left) == (self.look, self.text(), self.note, self.left):
-            return
-        self.look, self.note, self.left = look, note, left
-        self.setText(text.replace("&", "&&"))
-        self.setAccessibleName(text)
-        self.setAccessibleDescription(note)
-        self.update()
-
-    @guarded
-    def sizeHint(self) -> QSize:
-        """As wide as the card."""
-        return QSize(240, 44)
-
-    def _clicked(self) -> None:
-        self.pressed_as.emit(False, False)
-
-    @guarded
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """The second half of a double click is told apart and clicks nothing."""
-        event.accept()
-        self.pressed_as.emit(True, False)
-
-    @guarded
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter and Space press it; a held key counts once."""
-        if (
-            event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
-            and not event.modifiers() & Qt.KeyboardModifier.ControlModifier
-        ):
-            self.pressed_as.emit(False, event.isAutoRepeat())
-            event.accept()
-            return
-        super().keyPressEvent(event)
-
-    def _colors(self) -> tuple[QColor, QColor, QColor]:
-        theme = theme_of(self)
-        if self.look == "armed":
-            return theme.bad, theme.on_fill, theme.bad
-        if self.look == "ready":
-            return theme.raised, theme.text, theme.accent
-        return theme.surface, theme.muted, theme.line
-
-    @guarded
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Fill, words, the note below them, and the bar of the time that is left."""
-        theme = theme_of(self)
-        fill, ink, edge = self._colors()
-        with QPainter(self) as painter:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setPen(QPen(edge, 1))
-            painter.setBrush(fill.lighter(112) if self.underMouse() and self.look != "refused" else fill)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-            painter.setPen(ink)
-            self._paint_words(painter)
-            if self.look == "armed":
-                width = int((self.width() - 8) * self.left)
-                painter.fillRect(QRect(4, self.height() - 5, width, 3), ink)
-            if self.hasFocus():
-                focus_ring(painter, self.rect(), theme, theme.text if self.look == "armed" else theme.accent)
-
-    def _paint_words(self, painter: QPainter) -> None:
-        area = self.rect().adjusted(12, 3, -12, -5)
-        words = QFont(font("body"))
-        words.setWeight(QFont.Weight.DemiBold)
-        painter.setFont(words)
-        text = painter.fontMetrics().elidedText(self.text().replace("&&", "&"), Qt.TextElideMode.ElideMiddle, area.width())
-        if not self.note:
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, text)
-            return
-        half = area.height() // 2
-        painter.drawText(area.adjusted(0, 0, 0, -half), Qt.AlignmentFlag.AlignCenter, text)
-        painter.setFont(font("muted"))
-        painter.drawText(area.adjusted(0, half, 0, 0), Qt.AlignmentFlag.AlignCenter, self.note)
 
 
 class MoveText(Text):
@@ -135,7 +36,7 @@ class MoveText(Text):
         super()._fit()
 
 
-class _Page(QWidget):
+class Page(QWidget):
     """Head of every page: what, service, environment, from and to."""
 
     went = Signal(str)
@@ -174,7 +75,7 @@ class _Page(QWidget):
         self.digests.set_text(digests)
 
 
-class PlanPage(_Page):
+class PlanPage(Page):
     """The plan, or why there is none; preflight with the age of each fact."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -192,15 +93,23 @@ class PlanPage(_Page):
         self.box.addWidget(scrolled(self.rows, self), 1)
 
     def show_plan(
-        self, plan: RolloutPlan | Refusal | None, past: int, now_us: int, chosen: bool, starting: str = "", service: str = ""
+        self,
+        plan: RolloutPlan | Refusal | None,
+        past: int,
+        now_us: int,
+        chosen: bool,
+        starting: str = "",
+        service: str = "",
+        steps: Sequence[RowContent] = (),
     ) -> None:
-        """Fill the page; `past` is the number of deployments the expectation rests on.
+        """Fill the page; `past` is the number of deployments the expectation rests on, `steps` the rows of the strategy's.
 
         Without a plan `starting` says what is waited for, and `service` which one is selected without an environment.
         """
         self.line.set_busy(bool(starting) and plan is None)
+        self.what.set_ink("bad" if isinstance(plan, RolloutPlan) and plan.emergency else "muted")
         if isinstance(plan, RolloutPlan):
-            self._show_possible(plan, past, now_us, chosen)
+            self._show_possible(plan, past, now_us, chosen, steps)
         elif plan is not None:
             self._show_refusal(plan, now_us)
         else:
@@ -216,8 +125,10 @@ class PlanPage(_Page):
                 text.set_text("")
             self.rows.set_rows(rows)
 
-    def _show_possible(self, plan: RolloutPlan, past: int, now_us: int, chosen: bool) -> None:
+    def _show_possible(self, plan: RolloutPlan, past: int, now_us: int, chosen: bool, steps: Sequence[RowContent]) -> None:
         what = plan.kind.upper() + (", target chosen by hand" if chosen and plan.kind == "rollback" else "")
+        if plan.emergency:
+            what = "EMERGENCY: DEPLOY ALONE"
         self.show_head(
             what,
             plan.service,
@@ -229,20 +140,21 @@ class PlanPage(_Page):
         word = "leave" if plan.kind == "rollback" else "come in"
         commits = "commits not known" if plan.changes is None else f"{plural(plan.changes.total_in, 'commit')} {word}"
         self.count.set_text(f"{commits}, {plural(len(plan.nodes), 'node')}")
-        self.expected.set_text(
-            "duration not known: no past deployment"
-            if plan.expected_s is None
-            else f"about {duration_text(plan.expected_s)} (p90 of {past})"
-        )
-        self.heading.set_text("Preflight: " + _tally([str(line.state) for line in plan.preflight]))
-        self.rows.set_rows([_row(str(p.state), p.text, _age(p.at_us, now_us), p.place, plan) for p in plan.preflight])
+        known = plan.expected_s is not None
+        expected = f"about {duration_text(plan.expected_s)} (p90 of {past})" if known else "duration not known: no past deployment"
+        count = sum(bool(row[0]) and row[0] != NOTE for row in steps)
+        self.expected.set_text(expected + (f", in {plural(count, 'step')}" if count else ""))
+        self.heading.set_text(_tally([str(line.state) for line in plan.preflight]))
+        lines = [_row(str(p.state), p.text, _age(p.at_us, now_us), p.place, plan) for p in plan.preflight]
+        begins: list[RowContent] = [(NOTE, "Then, step by step", "", "")] if steps else []
+        self.rows.set_rows([*worst_first(lines), *begins, *steps])
 
     def _show_refusal(self, plan: Refusal, now_us: int) -> None:
         target = plan.target.name if plan.target else "?"
         digest = short_id(plan.target.digest) if plan.target else ""
-        self.show_head(
-            plan.kind.upper(), plan.service, plan.environment, f"{plan.from_version or '?'} → {target}", digest and f"→ {digest}"
-        )
+        # of several services there is no one move
+        move = f"{plan.from_version or '?'} → {target}" if plan.target or plan.from_version or plan.preflight else ""
+        self.show_head(plan.kind.upper(), plan.service, plan.environment, move, digest and f"→ {digest}")
         self.count.set_text("Not possible now")
         self.expected.set_text("Each reason leads to its place.")
         self.heading.set_text(f"Why not: {len(plan.reasons)} " + ("reason" if len(plan.reasons) == 1 else "reasons"))
@@ -254,10 +166,10 @@ class PlanPage(_Page):
             state, age = (str(line.state), _age(line.at_us, now_us)) if line else ("blocked", "")
             rows.append(_row(state, reason.text, age, reason.place, plan))
         rows += [_row(str(p.state), p.text, _age(p.at_us, now_us), p.place, plan) for p in plan.preflight if p.text not in said]
-        self.rows.set_rows(rows)
+        self.rows.set_rows(worst_first(rows))
 
 
-class ProgressPage(_Page):
+class ProgressPage(Page):
     """Node by node while it runs; afterwards the proof."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -315,6 +227,11 @@ def _row(state: str, words: str, right: str, place: str, of: Action | RolloutPla
     return (state, short, right, place, words if short != words else "")
 
 
+def worst_first(rows: Sequence[RowContent]) -> list[RowContent]:
+    """What speaks against it stands above what is fine; within a state the order stays."""
+    return sorted(rows, key=lambda row: _WORST.index(row[0]) if row[0] in _WORST else len(_WORST))
+
+
 def _proof_rows(action: Action) -> list[RowContent]:
     """Nodes, what was done, then what was seen of the latency."""
     nodes = [_row(str(p.state), p.text, "", p.place, action) for p in action.proof if p.place != "latency"]
@@ -355,20 +272,7 @@ def _age(at_us: int, now_us: int) -> str:
 
 
 def _tally(states: list[str]) -> str:
-    counts = {word: states.count(word) for word in ("ok", "warning", "unknown", "blocked")}
-    return ", ".join(f"{n} {word}" for word, n in counts.items() if n) or "nothing to check"
-
-
-def reason_line(parent: QWidget) -> QLineEdit:
-    """The optional reason; it goes into the journal."""
-    line = QLineEdit(parent)
-    line.setPlaceholderText("Reason (optional, for the journal)")
-    line.setAccessibleName("Reason, optional, goes into the journal")
-    line.setMaxLength(500)
-    line.setFixedHeight(32)
-    return line
-
-
-def fire_words(kind: str, environment: str, version: str) -> str:
-    """What the armed button says: the whole deed."""
-    return f"Roll back {environment} to {version}" if kind == "rollback" else f"Deploy {version} to {environment}"
+    counts = {word: states.count(word) for word in _WORST if word in states}
+    told = ", ".join(f"{n} {word}" for word, n in counts.items()) or "nothing to check"
+    # with all four words there is no room for more
+    return told if len(counts) == len(_WORST) else f"Preflight: {told}"

@@ -4,105 +4,74 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from PySide6.QtCore import QEvent, QRect, Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent
-from PySide6.QtWidgets import QApplication, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QWidget
 
 from cockpit.domain.errors import CockpitError
-from cockpit.domain.facts import place
-from cockpit.domain.release import DeployState
-from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
+from cockpit.domain.rollout import Action, Refusal
+from cockpit.domain.strategy import Rollout, Step
 from ui.bridge import guarded
-from ui.models.text import ms_text
-from ui.theme import theme_of
-from ui.widgets.arming import ARM_S, Arming, Phase, Press
-from ui.widgets.card_pages import FireButton, PlanPage, ProgressPage, fire_words, reason_line
-from ui.widgets.texts import Row, RowContent, Text, focus_ring
+from ui.models.text import duration_text
+from ui.widgets.arming import Phase, Press
+from ui.widgets.card_deeds import CardDeeds
+from ui.widgets.card_face import CardFace
+
+_REASON = "Write the reason first: what is passed over goes into the journal with it."
 
 
-class CardActions(Protocol):
-    """What the card asks of the core."""
-
-    def plan(self, kind: str, service: str, environment: str, version: str = "") -> RolloutPlan | Refusal: ...
-
-    def fire(self, plan: RolloutPlan, reason: str = "") -> Action: ...
-
-    def abort(self, key: str) -> None: ...
-
-    def entries_of(self, key: str) -> tuple[Any, ...]: ...
+AGAIN_S = 0.9
 
 
-class CardCockpit(Protocol):
-    """The part of the cockpit that the card sees."""
-
-    @property
-    def actions(self) -> CardActions: ...
-
-    @property
-    def store(self) -> Any: ...
-
-    @property
-    def notices(self) -> Any: ...
-
-    @property
-    def read_only(self) -> bool: ...
-
-    @property
-    def clock_us(self) -> Callable[[], int]: ...
+def _still() -> float:
+    return 0.0
 
 
-class RollbackCard(QWidget):
-    """Plan, arm, fire, progress, proof for the selected place. `went` names a view to open. `clock_s` is monotonic; tests move it."""
+def _steps(draft: Rollout | None) -> list[Step]:
+    return [run.step for run in draft.steps] if draft is not None else []
+
+
+class RollbackCard(CardFace):
+    """Plan, arm, fire, progress, proof for the selected place. `went` names a view to open.
+
+    `clock_s` is monotonic; tests move it. `jumped` tells by how many seconds the wall clock moved by itself since it was asked last.
+    """
 
     went = Signal(str)
 
-    def __init__(self, cockpit: Any, parent: QWidget | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(parent)
-        self._cockpit: CardCockpit = cockpit
-        self.machine = Arming(clock_s)
-        self._service, self._environment, self._kind, self._version = "", "", "rollback", ""
-        self._journal: dict[str, int] = {}
-        self._said_refused = ""
-        self._build()
+    def __init__(
+        self,
+        cockpit: Any,
+        parent: QWidget | None = None,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        jumped: Callable[[], float] = _still,
+    ) -> None:
+        super().__init__(cockpit, parent, clock_s)
+        self._jumped = jumped
+        self._deeds = CardDeeds(cockpit, self._facts)
+        self._armed_draft: Rollout | None = None
+        self._asked_s, self._asked_us = float("-inf"), 0
+        self._clock_s = clock_s
+        self._connect()
         self._timer = QTimer(self)
         self._timer.setInterval(1000)
         self._timer.timeout.connect(self.tick)
         self._timer.start()
         self.refresh()
 
-    def _build(self) -> None:
-        self.setMinimumWidth(280)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self.setAccessibleName("Rollback and deployment card")
-        self.plan_page, self.progress_page = PlanPage(self), ProgressPage(self)
-        self.pages = QStackedWidget(self)
-        self.pages.addWidget(self.plan_page)
-        self.pages.addWidget(self.progress_page)
-        self.reason = reason_line(self)
-        self.say = Row(self)
-        self.button = FireButton(self)
-        self.abort_button = QPushButton("Abort", self)
-        self.done_button = QPushButton("Done", self)
-        for button in (self.abort_button, self.done_button):
-            button.setFixedHeight(32)
-        self.hint = Text(role="muted", ink="muted", parent=self)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(16, 6, 16, 12)
-        box.setSpacing(8)
-        box.addWidget(self.pages, 1)
-        for widget in (self.say, self.reason, self.button, self.abort_button, self.done_button, self.hint):
-            box.addWidget(widget)
-        self._connect()
-
     def _connect(self) -> None:
         self.button.pressed_as.connect(self._pressed)
         self.abort_button.clicked.connect(self._abort_pressed)
         self.done_button.clicked.connect(self._dismiss)
-        self.plan_page.back.clicked.connect(self._back)
-        self.plan_page.went.connect(self.went)
-        self.progress_page.went.connect(self.went)
+        self.ways.chosen.connect(self._way)
+        self.form_page.closed.connect(self._form_closed)
+        self.rollout_page.pressed.connect(self._rollout_pressed)
+        for page in (self.plan_page, self.progress_page, self.rollout_page):
+            page.back.clicked.connect(self._back)
+            page.went.connect(self.went)
 
     # ---- what it is about
 
@@ -111,25 +80,33 @@ class RollbackCard(QWidget):
         if (service, environment) == (self._service, self._environment):
             return
         self.machine.disarm("Disarmed: another place was selected.")
-        self._service, self._environment = service, environment
+        self._service, self._environment, self._aside = service, environment, ""
         self.show_rollback()
 
     def show_rollback(self, version: str = "") -> None:
         """Back to rollback; with `version` that one is the target instead of the last good one."""
         self._show("rollback", version)
 
-    def show_deploy(self, version: str) -> None:
-        """Show the deployment of `version` to the place."""
-        self._show("deploy", version)
+    def show_deploy(self, version: str, *, emergency: bool = False) -> None:
+        """Show the deployment of `version` to the place; in an emergency one person alone."""
+        self._show("deploy", version, emergency)
 
-    def _show(self, kind: str, version: str) -> None:
-        self._kind, self._version, self._said_refused = kind, version, ""
+    def show_set(self, name: str) -> None:
+        """Show the rollback of several services together."""
+        self._show("set", name)
+
+    def _show(self, kind: str, version: str, emergency: bool = False) -> None:
+        self._kind, self._version, self._emergency, self._said_refused = kind, version, emergency, ""
         self.machine.disarm("Disarmed: another action was chosen.")
+        self.confirm.forget()
+        if self.form_page.open:
+            self.form_page.leave()
+        self._look_alone()
         self.refresh()
 
     @property
     def mode(self) -> tuple[str, str]:
-        """(kind, version by hand or "")."""
+        """(kind, version by hand or ""); of a set its name."""
         return self._kind, self._version
 
     # ---- time and change
@@ -140,145 +117,80 @@ class RollbackCard(QWidget):
 
     def tick(self) -> None:
         """A moment passed."""
+        self._feel_jump()
         self.machine.tick()
+        since_s = max(self._clock_s() - self._asked_s, (self._cockpit.clock_us() - self._asked_us) / 1e6)
+        if self.machine.phase is Phase.ARMED and 0 <= since_s < AGAIN_S:
+            # the countdown moves five times a second, the facts are asked for once
+            self._paint()
+            return
+        self._look_alone()
         self.refresh()
+
+    def _feel_jump(self) -> None:
+        moved_s = self._jumped()
+        if moved_s:
+            way = "on" if moved_s > 0 else "back"
+            self.machine.disarm(f"Disarmed: the clock moved {way} by {duration_text(abs(moved_s))}; the machine slept, or it was set.")
+            self.confirm.forget()
+
+    def _look_alone(self) -> None:
+        wanted = self._kind == "deploy" and not self._emergency and isinstance(self.machine.plan, Refusal)
+        self._alone = wanted and self._deeds.alone(self._service, self._environment, self._version)
 
     def refresh(self) -> None:
         """Ask for the plan and paint what is so now."""
-        state = self._cockpit.store.state
-        plan = None
-        if self._service and self._environment:
-            plan = self._cockpit.actions.plan(self._kind, self._service, self._environment, self._version)
+        where = (self._service, self._environment)
+        self._asked_s, self._asked_us = self._clock_s(), self._cockpit.clock_us()
+        plan, self._draft = self._deeds.plan(self._kind, *where, self._version, self._emergency)
         self.machine.show(plan)
-        mine = [a for a in state.actions.values() if (a.service, a.environment) == (self._service, self._environment)]
-        self.machine.follow(max(mine, key=lambda a: a.intended_at_us, default=None))
+        if self.machine.phase is Phase.ARMED and _steps(self._draft) != _steps(self._armed_draft):
+            self.machine.disarm("Disarmed: the steps changed.")
+        thing = self._facts.followed(*where)
+        if thing is None or thing.key != self._aside or thing.state.final:
+            self._aside = ""
+        self.machine.follow(None if self._aside else thing)
         self._timer.setInterval(200 if self.machine.phase is Phase.ARMED else 1000)
         self._paint()
-
-    def _paint(self) -> None:
-        machine = self.machine
-        now_us = self._cockpit.clock_us()
-        following = machine.action is not None and machine.phase in (Phase.FOLLOWING, Phase.PROOF)
-        if following and machine.action is not None:
-            self.progress_page.show_action(machine.action, self._expected_s(), now_us, self._after_rows(machine.action))
-            self._paint_abort(machine.action)
-        else:
-            starting = "" if self._service else self._cockpit.store.state.starting
-            self.plan_page.show_plan(machine.plan, self._past(), now_us, bool(self._version), starting, self._service)
-            self.plan_page.back.setVisible(bool(self._version))
-            self._paint_button()
-        if following != bool(self.pages.currentIndex()) and self.isAncestorOf(QApplication.focusWidget() or self.window()):
-            # the focus never falls from a button that goes onto whatever comes next
-            self.setFocus(Qt.FocusReason.OtherFocusReason)
-        self.pages.setCurrentIndex(1 if following else 0)
-        self.reason.setVisible(not following and machine.plan is not None)
-        self.button.setVisible(not following)
-        self.abort_button.setVisible(machine.phase is Phase.FOLLOWING)
-        self.done_button.setVisible(machine.phase is Phase.PROOF)
-
-    def _paint_button(self) -> None:
-        plan = self.machine.plan
-        noun = "rollback" if self._kind == "rollback" else "deployment"
-        if self.machine.phase is Phase.ARMED and isinstance(plan, RolloutPlan):
-            left = self.machine.remaining_s
-            words = fire_words(plan.kind, plan.environment, plan.target.name)
-            self.button.set_look("armed", words, f"press again to fire, {left:.0f} s left", round(left / ARM_S, 2))
-            move = f"{plan.from_version or 'nothing'} to {plan.target.name}"
-            self._tell("warning", f"{plan.service} in {plan.environment} goes from {move}, signed {self._me()}.")
-            self.hint.set_text("Ctrl+Enter fires, Esc disarms")
-            return
-        refused = not isinstance(plan, RolloutPlan) or self._cockpit.read_only
-        self.button.set_look("refused" if refused else "ready", f"Arm {noun}", "not possible now: press to see why" if refused else "")
-        if self._cockpit.read_only and not self.machine.said:
-            self._tell("warning", self._said_refused or "This window only reads: nothing can be sent from it.")
-        else:
-            self._tell("warning" if self.machine.said else "blocked", self.machine.said or self._said_refused)
-        self.hint.set_text("Nothing is sent." if refused else "Shift+R arms. Nothing is sent yet.")
-
-    def _paint_abort(self, action: Action) -> None:
-        armed = self.machine.abort_armed
-        self.abort_button.setText("Confirm: abort after the node under way" if armed else "Abort…")
-        self.abort_button.setAccessibleName(self.abort_button.text())
-        self._tell("warning" if armed else "", "Nodes already changed stay changed. Press again to abort." if armed else self._said_refused)
-        self.hint.set_text("It goes on when you look elsewhere." if not action.state.final else "Done or Esc: back to the plan")
-
-    def _tell(self, state: str, words: str) -> None:
-        self.say.setVisible(bool(words))
-        self.say.set_row(state if words else "", words)
-
-    def _me(self) -> str:
-        me = getattr(getattr(self._cockpit, "settings", None), "me", None)
-        return (getattr(me, "name", "") or "You") if me is not None else "You"
-
-    # ---- what is known besides the plan
-
-    def _past(self) -> int:
-        fact = self._cockpit.store.state.deployments.get(place(self._service, self._environment))
-        return sum(d.state is DeployState.SUCCEEDED and d.duration_s is not None for d in fact.value) if fact else 0
-
-    def _expected_s(self) -> float | None:
-        armed = self.machine.plan
-        return armed.expected_s if isinstance(armed, RolloutPlan) else self._last_expected()
-
-    def _last_expected(self) -> float | None:
-        from cockpit.domain.rollout import expected_s
-
-        fact = self._cockpit.store.state.deployments.get(place(self._service, self._environment))
-        return expected_s(fact.value) if fact else None
-
-    def _after_rows(self, action: Action) -> list[RowContent]:
-        if not action.state.final:
-            return []
-        rows: list[RowContent] = []
-        if action.state is ActionState.DONE and all(line.place != "latency" for line in action.proof):
-            rows.append(self._latency_row(action))
-        number = self._journal_number(action)
-        if number:
-            rows.append(("", f"journal no. {number:,}", "", "activity"))
-        return rows
-
-    def _latency_row(self, action: Action) -> tuple[str, str, str, str]:
-        fact = self._cockpit.store.state.latency.get(place(action.service, action.environment))
-        if fact is None or fact.stale(self._cockpit.clock_us()) or fact.value.outside is None:
-            return ("unknown", "whether p99 is in its band is not known yet", "", "latency")
-        now = ms_text(fact.value.point.p99_ms)
-        return (
-            ("warning", f"p99 {now}, above its band", "", "latency")
-            if fact.value.outside
-            else ("ok", f"p99 {now}, in its band", "", "latency")
-        )
-
-    def _journal_number(self, action: Action) -> int:
-        if action.key in self._journal:
-            return self._journal[action.key]
-        try:
-            found = self._cockpit.actions.entries_of(action.key)
-        except CockpitError:
-            return 0
-        number = max((e.seq for e in found), default=0)
-        if any(e.kind == "outcome" for e in found):
-            # until then it is still being written
-            self._journal[action.key] = number
-        return number
 
     # ---- what a person does
 
     def _pressed(self, double: bool, repeat: bool) -> None:
-        self._act(self.machine.press(double=double, repeat=repeat))
+        if not self._reason_missing():
+            self._act(self.machine.press(double=double, repeat=repeat))
 
     def arm(self) -> None:
         """Arm from the keyboard."""
-        self._act(self.machine.arm())
-        self.button.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        if not self._reason_missing():
+            self._act(self.machine.arm())
+            self.button.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def fire(self) -> None:
         """Fire from the keyboard, where armed."""
+        self._feel_jump()
         self._act(self.machine.fire())
 
+    def _reason_missing(self) -> bool:
+        """What needs a reason and has none does not arm: says so, and leads to the line."""
+        self._feel_jump()
+        missing = self.machine.phase is Phase.IDLE and self._reason_needed() and not self.reason.words and not self._cockpit.read_only
+        if missing:
+            self._said_refused, self.machine.said = _REASON, ""
+            self.reason.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.refresh()
+        return missing
+
     def escape(self) -> bool:
-        """Esc: disarm, else leave proof or deploy mode; answers whether there was anything to leave."""
+        """Esc: disarm, else leave form, proof or deploy mode; answers whether there was anything to leave."""
         if self.machine.disarm("Disarmed."):
             self.refresh()
+            return True
+        if self.confirm.name:
+            self.confirm.forget()
+            self.refresh()
+            return True
+        if self.form_page.open:
+            self.form_page.leave()
             return True
         if self.machine.phase is Phase.PROOF:
             self._dismiss()
@@ -300,48 +212,95 @@ class RollbackCard(QWidget):
             self._said_refused = f"Refused: {first}. Nothing was sent."
             self.machine.said = ""
         elif press is Press.ARM:
-            self._said_refused = ""
+            self._said_refused, self._armed_draft = "", self._draft
         self.refresh()
 
     def _fire(self) -> None:
         plan = self.machine.armed_plan
         if plan is None:
             return
+        if self._reason_needed() and not self.reason.words:
+            self.machine.disarm(_REASON)
+            return
         try:
-            action = self._cockpit.actions.fire(plan, self.reason.text().strip())
+            thing = self._deeds.fire(plan, self._armed_draft, self.reason.words)
         except CockpitError as error:
             self.machine.disarm(f"{error.title}: {error.message} {error.hint}".strip())
             return
         self._said_refused = ""
         self.reason.clear()
-        self.machine.fired(action)
+        self.machine.fired(thing)
 
     def _abort_pressed(self) -> None:
         action = self.machine.action
-        if self.machine.press_abort() is Press.FIRE and action is not None:
-            try:
-                self._cockpit.actions.abort(action.key)
-            except CockpitError as error:
-                self._said_refused = f"{error.title}: {error.message} {error.hint}".strip()
+        if self.machine.press_abort() is Press.FIRE and isinstance(action, Action):
+            self._try(lambda: self._cockpit.actions.abort(action.key))
         self.refresh()
 
+    def _try(self, act: Callable[[], object]) -> bool:
+        """Do it; a refusal is said."""
+        try:
+            act()
+        except CockpitError as error:
+            self._said_refused = f"{error.title}: {error.message} {error.hint}".strip()
+            return False
+        self._said_refused = ""
+        return True
+
+    def _rollout_pressed(self, way: str) -> None:
+        """Go on, go back and stop ask once more. A rehearsal sends nothing and asks nothing."""
+        rollout = self.machine.action if isinstance(self.machine.action, Rollout) else self.machine.plan
+        if not isinstance(rollout, Rollout):
+            return
+        reason = self.reason.words
+        if way == "rehearse":
+            self._try(lambda: self.machine.fired(self._deeds.rehearse(rollout)))
+        elif self.confirm.press(way) and self._try(lambda: self._deeds.press(way, rollout, reason)):
+            self.reason.clear()
+        self.refresh()
+
+    def _way(self, name: str) -> None:
+        """Another way than the one button."""
+        kind, _, rest = name.partition(":")
+        under_way = self.machine.action
+        self._form_over = ""
+        if kind == "let go" and isinstance(under_way, Action):
+            self._form_over = under_way.key
+            self.form_page.show_ask(self._deeds.ask_let_go(under_way))
+        elif kind == "rollout":
+            self._aside = ""
+        elif kind == "set":
+            self.show_set(rest)
+        elif kind == "emergency":
+            self.show_deploy(self._version, emergency=True)
+        elif isinstance(plan := self.machine.plan, Refusal) and plan.target is not None:
+            ask = self._deeds.ask(kind, plan.target, self._environment)
+            if ask is not None:
+                self._said_refused = self.machine.said = ""
+                self.form_page.show_ask(ask)
+        self.refresh()
+
+    def _form_closed(self, words: str) -> None:
+        self.machine.said, self._said_refused = words, ""
+        self.refresh()
+        self.button.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def _dismiss(self) -> None:
+        again = isinstance(self.machine.action, Rollout) and self.machine.action.rehearsal
         self.machine.dismiss()
-        self._version, self._kind = "", "rollback"
+        if not again:
+            self._version, self._kind, self._emergency = "", "rollback", False
         self.refresh()
 
     def _back(self) -> None:
-        self.show_rollback()
-
-    @guarded
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """A surface of its own, with an edge towards the rest."""
-        theme = theme_of(self)
-        with QPainter(self) as painter:
-            painter.fillRect(self.rect(), theme.surface)
-            painter.fillRect(QRect(0, 0, 1, self.height()), theme.line)
-            if self.hasFocus():
-                focus_ring(painter, self.rect(), theme)
+        under_way = self.machine.action
+        if isinstance(under_way, Rollout):
+            self._aside = under_way.key
+            self.show_rollback()
+        elif self._emergency:
+            self.show_deploy(self._version)
+        else:
+            self.show_rollback()
 
     # ---- keys
 
@@ -359,11 +318,3 @@ class RollbackCard(QWidget):
             QGuiApplication.clipboard().setText(self.as_text())
             return
         super().keyPressEvent(event)
-
-    def as_text(self) -> str:
-        """The card as plain text."""
-        page = self.pages.currentWidget()
-        if not isinstance(page, PlanPage | ProgressPage):
-            return ""
-        lines = [t.whole for t in page.findChildren(Text) if not t.isHidden() and t.whole]
-        return "\n".join([*lines, page.rows.as_text, self.say.as_text]).strip()

@@ -16,6 +16,7 @@ from ui.widgets.shapes import SIZE, paint_state
 RowContent = tuple[str, str, str, str] | tuple[str, str, str, str, str]
 _LIMIT = 2000  # characters of outside text that one paragraph shows; the tooltip has as much
 _GAP = 8
+NOTE = "note"  # in the place of a state: quiet words that belong to the row above
 
 
 class Text(QLabel):
@@ -98,7 +99,8 @@ class Text(QLabel):
 class Row(QAbstractButton):
     """A state mark, words, and a short right-aligned figure. With a place it is a link: click, Enter or Space go there.
 
-    The words wrap; with `one_line` they are elided instead. `indented` keeps the mark's room where there is none.
+    The words wrap; with `one_line` they are elided instead. `indented` keeps the mark's room where there is none. The state "note" is
+    none: its words are quiet and belong to the row above.
     """
 
     went = Signal(str)
@@ -106,23 +108,25 @@ class Row(QAbstractButton):
     def __init__(self, parent: QWidget | None = None, *, one_line: bool = False, indented: bool = False) -> None:
         super().__init__(parent)
         self._state, self._words, self._right, self._place, self._tip = "", "", "", "", ""
-        self._one_line, self._indented = one_line, indented
-        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
+        self._one_line, self._indented, self._quiet = one_line, indented, False
+        # not Maximum: the hint knows no width, and would cut the words where they wrap once more
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setFont(font("body"))
         self.clicked.connect(self._go)
 
     def set_row(self, state: str, words: str, right: str = "", place: str = "", tip: str = "") -> None:
-        """Show one row; `state` is a word of the theme's states or ""; `tip` is what the tooltip says besides."""
-        new = (state, plain(words, _LIMIT), right, place, tip)
-        if new == (self._state, self._words, self._right, self._place, self._tip):
+        """Show one row; `state` is a word of the theme's states, "note" or ""; `tip` is what the tooltip says besides."""
+        quiet, self._quiet = self._quiet, state == NOTE
+        new = ("" if state == NOTE else state, plain(words, _LIMIT), right, place, tip)
+        if quiet == self._quiet and new == (self._state, self._words, self._right, self._place, self._tip):
             return
         grows = (new[1], bool(right)) != (self._words, bool(self._right))
         self._state, self._words, self._right, self._place, self._tip = new
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if place else Qt.FocusPolicy.NoFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor if place else Qt.CursorShape.ArrowCursor)
-        self.setAccessibleName(", ".join(p for p in (state, words, right) if p))
+        self.setAccessibleName(", ".join(p for p in new[:3] if p))
         whole = new[1] if self._one_line else ""
         self.setToolTip(tooltip_text("\n".join(t for t in (tip or whole, f"Go to {place}" if place and not tip else "") if t)))
         if grows:
@@ -203,7 +207,7 @@ class Row(QAbstractButton):
             painter.setFont(self.font())
             if self._state:
                 paint_state(painter, QRectF(0, 3, SIZE, self.fontMetrics().height()), self._state, theme)
-            painter.setPen(theme.accent if hot else theme.text)
+            painter.setPen(theme.accent if hot else theme.muted if self._quiet else theme.text)
             layout = self._layout(self._text_width(self.width()))
             layout.draw(painter, QPointF(self._mark_width(), 3))
             if self._place:
@@ -264,7 +268,7 @@ class RowList(QWidget):
         return "\n".join(r.as_text for r in self.rows if not r.isHidden())
 
 
-def scrolled(rows: RowList, parent: QWidget, lines: int = 0) -> QScrollArea:
+def scrolled(rows: QWidget, parent: QWidget, lines: int = 0) -> QScrollArea:
     """The rows in an area that scrolls; `lines` fixes its height to so many lines of text, so that what is beside it never moves."""
     area = QScrollArea(parent)
     area.setWidgetResizable(True)

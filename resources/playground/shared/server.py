@@ -9,15 +9,17 @@ import sys
 import time
 import traceback
 
+from . import settings
 from .metrics import CONTENT_TYPE, Metrics
 
-MAX_HEADER_BYTES = 16 * 1024
+MAX_HEADER_BYTES = settings.whole("max_header_bytes")
 #@ since all-body-limit
-MAX_BODY_BYTES = 256 * 1024
+MAX_BODY_BYTES = settings.whole("max_body_bytes")
 #@ end
 #@ since all-connection-limit
-MAX_CONNECTIONS = 256
+MAX_CONNECTIONS = settings.whole("max_connections")
 #@ end
+LOG_REFUSALS = settings.on("log_refusals")
 REASONS = {
     200: "OK",
     201: "Created",
@@ -32,6 +34,7 @@ REASONS = {
     422: "Unprocessable Content",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
+    503: "Service Unavailable",
 }
 
 
@@ -68,9 +71,10 @@ class Request:
 
 
 class Application:
-    """Routes of one service, and what every service answers: /version, /healthz, /metrics."""
+    """Routes of one service, and what every service answers: /version, /healthz, /metrics, and /mode where it has modes."""
 
-    def __init__(self, service, routes, gauges, environ=os.environ):
+    def __init__(self, service, routes, gauges, environ=os.environ, mode=None):
+        self._mode = mode
         self._routes = [(method, tuple(pattern.strip("/").split("/")), operation, call) for method, pattern, operation, call in routes]
         self._metrics = Metrics(dict.fromkeys(route[2] for route in self._routes))
         for name, help_text, read in gauges:
@@ -84,6 +88,7 @@ class Application:
             "environment": environ.get("ENVIRONMENT", ""),
             "started_at_us": time.time_ns() // 1000,
         }
+        self._version["config"], self._version["flags"] = settings.describe(settings.VALUES)
 
     def answer(self, request, ready_at_s):
         """The bytes that answer a request. Time counts from when its bytes were ready to be read."""
@@ -92,10 +97,14 @@ class Application:
         if request.path == "/healthz":
             return render_json(200, {"status": "ok"}, request.close)
         if request.path == "/version":
-            return render_json(200, self._version, request.close)
+            return render_json(200, {**self._version, **self._modes()}, request.close)
         operation = None
         try:
+            if request.path == "/mode" and self._mode is not None:
+                return render_json(200, self._switch(request), request.close)
             operation, call = self._find(request)
+            if self._mode is not None:
+                self._mode.check(operation)
             status, body = call(request)
         except ApiError as error:
             status, body = error.status, error.body
@@ -105,7 +114,21 @@ class Application:
         answer = render_json(status, body, request.close)
         if operation is not None:
             self._metrics.observe(operation, time.perf_counter() - ready_at_s, status >= 500)
+        if LOG_REFUSALS and status >= 400:
+            sys.stdout.write("%s %s: %d\n" % (request.method, request.path, status))
+            sys.stdout.flush()
         return answer
+
+    def _modes(self):
+        return {} if self._mode is None else {"mode": self._mode.now}
+
+    def _switch(self, request):
+        """The trading mode; PUT switches it."""
+        if request.method == "PUT":
+            self._mode.switch(request.json().get("mode"))
+        elif request.method != "GET":
+            raise ApiError(405, "Method not allowed", "%s is not possible here." % request.method)
+        return self._modes()
 
     def _find(self, request):
         parts = tuple(request.path.strip("/").split("/"))
@@ -282,12 +305,14 @@ def _leave(_signal, _frame):
     raise SystemExit(0)
 
 
-def serve(service, routes, gauges):
-    """Run one service on the port the environment names."""
+def serve(service, routes, gauges, mode=None):
+    """Run one service on the port the environment names, in the trading mode that it names."""
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     port = int(os.environ["PORT"])
-    server = Server(Application(service, routes, gauges), port)
+    if mode is not None:
+        mode.switch(os.environ.get("MODE") or "open")
+    server = Server(Application(service, routes, gauges, mode=mode), port)
     sys.stdout.write("%s %s listens on 127.0.0.1:%d\n" % (service, os.environ.get("RELEASE_VERSION", "?"), port))
     sys.stdout.flush()
     server.run()

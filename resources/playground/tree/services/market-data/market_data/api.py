@@ -14,6 +14,7 @@ from .checks import decimal, objects, one_of, text, ticks, whole
 #@ end
 #@ end
 from .instruments import Instrument
+from .modes import Mode
 from .server import ApiError, serve
 
 MAX_SIZE = 1_000_000_000
@@ -188,4 +189,5 @@ def main():
 #@ end
         ("GET", "/symbols", "get_symbols", data.symbols),
     ]
-    serve("market-data", routes, [("market_data_instruments", "Instruments that were published.", data.count)])
+    mode = Mode({"halted": ("publish_quote", "publish_quotes", "publish_trade")})
+    serve("market-data", routes, [("market_data_instruments", "Instruments that were published.", data.count)], mode)

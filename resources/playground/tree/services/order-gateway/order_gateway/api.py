@@ -2,20 +2,20 @@
 """The gateway's HTTP API: orders in, fills out."""
 
 #@ before og-idempotent
-from .book import BUY, SELL, Book, Order
+from .book import BUY, OPPOSITE, SELL, Book, Order
 #@ end
 #@ since og-idempotent
 from collections import deque
 
 #@ before og-ioc
-from .book import BUY, SELL, Book, Order
+from .book import BUY, OPPOSITE, SELL, Book, Order
 #@ end
 #@ since og-ioc
 #@ before og-fok
-from .book import BUY, DAY, IOC, SELL, Book, Order
+from .book import BUY, DAY, IOC, OPPOSITE, SELL, Book, Order
 #@ end
 #@ since og-fok
-from .book import BUY, DAY, FOK, IOC, SELL, Book, Order
+from .book import BUY, DAY, FOK, IOC, OPPOSITE, SELL, Book, Order
 #@ end
 #@ end
 #@ end
@@ -25,9 +25,15 @@ from .checks import decimal, one_of, text, ticks, whole
 #@ since og-quotes
 from .checks import decimal, objects, one_of, text, ticks, whole
 #@ end
+from .modes import Mode
 from .server import ApiError, serve
 
 MAX_QUANTITY = 1_000_000
+# In cancel-only nothing new enters the book, and what is there may shrink and leave; halted, it stands as it is.
+REFUSED = {
+    "cancel-only": ("place_order", "mass_quote"),
+    "halted": ("place_order", "mass_quote", "amend_order", "cancel_order", "mass_cancel"),
+}
 #@ since og-idempotent
 KEPT_ORDERS = 5_000
 #@ end
@@ -47,6 +53,7 @@ class Gateway:
     """The state of one instrument: its book and the orders that clients may still ask for."""
 
     def __init__(self):
+        self.post_only = False
         self.book = Book()
         self._next_id = 1
         self._orders = {}
@@ -63,6 +70,9 @@ class Gateway:
 #@ since og-collar
         self._last_price = None
 #@ end
+
+    def told_mode(self, mode):
+        self.post_only = mode == "post-only"
 
     def place(self, request):
         body = request.json()
@@ -94,6 +104,7 @@ class Gateway:
 #@ since og-collar
         self._check_collar(order.price)
 #@ end
+        self._refuse_takers([order])
         self.book.place(order)
         self._orders[order.id] = order
 #@ since og-idempotent
@@ -120,6 +131,19 @@ class Gateway:
 #@ end
 #@ since og-ioc
         return Order(order_id, account, client_id, side, price, quantity, time_in_force)
+#@ end
+
+    def _refuse_takers(self, orders):
+        """While post-only, whatever would trade at once is refused: the book only fills up."""
+        if not self.post_only:
+            return
+        for order in orders:
+            best = self.book.best(OPPOSITE[order.side])
+            if best is not None and order.crosses(best):
+                raise ApiError(422, "Post only", "This would trade with %s, and the gateway is post-only." % decimal(best), "Quote farther away.")
+#@ since og-ioc
+            if order.time_in_force != DAY:
+                raise ApiError(422, "Post only", "Only day orders are taken: the gateway is post-only.", "Send time_in_force day.")
 #@ end
 
 #@ since og-idempotent
@@ -201,6 +225,7 @@ class Gateway:
         for order in orders:
             self._check_collar(order.price)
 #@ end
+        self._refuse_takers(orders)
         self.book.cancel_all(self._live_quotes(account))
         self.book.place_all(orders)
         self._quotes[account] = orders
@@ -300,5 +325,5 @@ def main():
 #@ end
     ]
     gauges = [("order_book_depth", "Orders resting in the book.", lambda: gateway.book.depth)]
-    serve("order-gateway", routes, gauges)
+    serve("order-gateway", routes, gauges, Mode(REFUSED, gateway.told_mode))
 #@ end

@@ -7,6 +7,7 @@ from .checks import decimal, objects, text, ticks, whole
 from .checks import decimal, objects, one_of, text, ticks, whole
 #@ end
 from .margin import Position, margin
+from .modes import Mode
 from .server import ApiError, serve
 
 MAX_POSITIONS = 500
@@ -159,4 +160,5 @@ def main():
 #@ end
         ("POST", "/margin", "what_if", engine.what_if),
     ]
-    serve("risk-engine", routes, [("risk_accounts", "Accounts with a portfolio.", engine.count)])
+    mode = Mode({"halted": ("put_positions", "put_limit", "delete_account")})
+    serve("risk-engine", routes, [("risk_accounts", "Accounts with a portfolio.", engine.count)], mode)

@@ -5,7 +5,9 @@ import pytest
 
 from order_gateway.api import Gateway
 from order_gateway.checks import decimal, ticks
+from order_gateway.modes import NAMES, Mode
 from order_gateway.server import ApiError, Application, Request, parse
+from order_gateway.settings import describe, settled
 
 ORDER = {"account": "A", "client_id": "1", "side": "buy", "price": "101.50", "quantity": 10}
 
@@ -97,6 +99,44 @@ def test_failure_of_a_handler_is_counted_and_answered(capsys):
     asked.path = "/metrics"
     assert b'http_server_errors_total{operation="fail"} 1\n' in application.answer(asked, 0.0)
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_mode_refuses_what_it_forbids_and_nothing_else():
+    told = []
+    mode = Mode({"cancel-only": ("place_order",)}, told.append)
+    for name in NAMES:
+        mode.switch(name)
+        mode.check("cancel_order")
+    assert told == list(NAMES)
+    mode.switch("cancel-only")
+    with pytest.raises(ApiError) as caught:
+        mode.check("place_order")
+    assert caught.value.status == 503
+    with pytest.raises(ApiError) as caught:
+        mode.switch("party")
+    assert (caught.value.status, mode.now) == (422, "cancel-only")
+
+
+def test_post_only_lets_orders_rest_and_none_trade(gateway):
+    place(gateway)
+    gateway.told_mode("post-only")
+    assert place(gateway, client_id="2", account="B", side="sell", price="101.51")[0] == 201
+    with pytest.raises(ApiError) as caught:
+        place(gateway, client_id="3", account="B", side="sell")
+    assert (caught.value.status, gateway.book.depth) == (422, 2)
+    gateway.told_mode("open")
+    assert place(gateway, client_id="3", account="B", side="sell")[1]["status"] == "filled"
+
+
+def test_settings_are_the_files_with_changes_and_tell_what_they_are():
+    values = settled("")
+    changed = settled("max_header_bytes=8192,flag.log_refusals=on")
+    assert (changed["max_header_bytes"], set(changed)) == ("8192", set(values))
+    assert describe(values) == describe(settled(""))
+    assert describe(values)[0] != describe(changed)[0]
+    assert (describe(values)[1], describe(changed)[1]) == (["log_refusals=off"], ["log_refusals=on"])
+    with pytest.raises(SystemExit):
+        settled("max_haeder_bytes=1")
 #@ end
 #@ since og-idempotent
 

@@ -1,0 +1,223 @@
+"""The commands by which a person gives their word: approve, reject, hold, clear, override, sign off; and what stands of such words."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cockpit import cli_documents as documents
+from cockpit.cli_session import Session
+from cockpit.cli_text import counted, plain, state_text
+from cockpit.domain.errors import CockpitError, NotAllowed
+from cockpit.domain.lines import moment
+from cockpit.domain.release import Version
+from cockpit.domain.statements import Debt, Hold, Override, debts, holds, overrides
+from cockpit.services import status
+from cockpit.services.notices import Severity
+
+Document = dict[str, Any]
+
+SHARED_S = 90.0  # a word may be signed and pushed; git is ended after half a minute a question
+
+
+def _known(session: Session, options: Namespace) -> tuple[Version, str]:
+    """The version and the environment that were typed, with what is known of them."""
+    session.load("DeploymentApi", "SourceControl")
+    session.hear()
+    (service,), (environment,) = session.services(options.service), session.environments(options.environment)
+    version = session.version(service, options.version)
+    live = status.live_name(session.cockpit.store.state, service, environment)
+    if live is not None:
+        session.changes([(service, live, version.name)])
+    return session.version(service, version.name), environment
+
+
+def _recorded(session: Session, stands: Callable[[], bool]) -> None:
+    """Wait until the word stands; CockpitError with what the cockpit said where it does not."""
+    notices = session.cockpit.notices
+    before = len(notices.history)
+
+    def failed() -> bool:
+        loud = (Severity.ERROR, Severity.WARNING)
+        return any(n.severity in loud and n.place == "approvals" for n in notices.history[: len(notices.history) - before])
+
+    session.loop.run_until(lambda: stands() or failed(), SHARED_S)
+    session.barrier("journal")
+    session.barrier("holds")
+    if not stands():
+        newest = notices.newest
+        message, hint = (newest.message, newest.hint) if newest else (f"No answer came in {SHARED_S:.0f} s.", "Try again.")
+        raise CockpitError(message, hint=hint, title="Not recorded")
+
+
+# -- approvals ---------------------------------------------------------------------------------------------------------------
+
+
+def approve(session: Session, options: Namespace) -> Document:
+    """Approve or reject exactly this commit and digest."""
+    version, environment = _known(session, options)
+    cockpit, before = session.cockpit, len(session.cockpit.store.state.approvals)
+    say = cockpit.words.reject if options.reject else cockpit.words.approve
+    say(version, environment, options.comment)
+    _recorded(session, lambda: len(cockpit.store.state.approvals) > before)
+    decision = status.decision(cockpit.store.state, version, environment, cockpit.rules, cockpit.clock_us())
+    return {
+        "approval": {
+            **documents.version_document(version),
+            "service": version.service,
+            "environment": environment,
+            "approved": not options.reject,
+            "who": cockpit.actions.me.who,
+            "given": decision.given,
+            "required": decision.required,
+            "reasons": list(decision.reasons),
+        }
+    }
+
+
+def text_of_approve(document: Document, session: Session) -> list[str]:
+    """What was recorded, and what is still missing."""
+    a = document["approval"]
+    word = "approved" if a["approved"] else "rejected"
+    what = f"{plain(a['service'])} {plain(a['version'])} {word} for {plain(a['environment'])}"
+    lines = [state_text(word, f"{what}: commit {a['commit'][:12]}, artifact {(a['digest'] or 'not known')[:12]}", session.out.colour)]
+    given = f"{a['given']} of {counted(a['required'], 'approval')} given"
+    return [*lines, f"  {given}", *(f"  {plain(r)}" for r in a["reasons"] if not r.startswith(f"{a['given']} of"))]
+
+
+# -- holds -------------------------------------------------------------------------------------------------------------------
+
+
+def hold(session: Session, options: Namespace) -> Document:
+    """Hold a version in an environment."""
+    version, environment = _known(session, options)
+    session.cockpit.words.hold(version, environment, options.reason)
+    _recorded(session, lambda: _held(session, version, environment) is not None)
+    found = _held(session, version, environment)
+    return {"hold": msgspec.to_builtins(found)}
+
+
+def clear(session: Session, options: Namespace) -> Document:
+    """Clear the hold of a version."""
+    version, environment = _known(session, options)
+    found = _held(session, version, environment)
+    if found is None:
+        raise NotAllowed(f"{plain(version.name)} is not held in {plain(environment)}.", hint="See `release-cockpit holds`.")
+    session.cockpit.words.clear(found, options.reason)
+    _recorded(session, lambda: _held(session, version, environment) is None)
+    return {"cleared": msgspec.to_builtins(found)}
+
+
+def _held(session: Session, version: Version, environment: str) -> Hold | None:
+    return status.held(session.cockpit.store.state, version.service, environment, version.digest)
+
+
+def show_holds(session: Session, options: Namespace) -> Document:
+    """What nobody may deploy."""
+    session.load()
+    session.hear()
+    services, environments = session.services(options.service), session.environments(options.environment)
+    standing = holds(session.cockpit.store.state.statements)
+    return {"holds": [msgspec.to_builtins(h) for h in standing if h.service in services and h.environment in environments]}
+
+
+def text_of_hold(document: Document, session: Session) -> list[str]:
+    """A hold that was set or cleared."""
+    held = "hold" in document
+    h = document["hold" if held else "cleared"]
+    what = f"{plain(h['service'])} {plain(h['version'])} in {plain(h['environment'])}"
+    words = f"{what} is held: nobody deploys it there until it is cleared" if held else f"{what} is held no more"
+    return [state_text("held" if held else "ok", words, session.out.colour)]
+
+
+def text_of_holds(document: Document, session: Session) -> list[str]:
+    """One line for each."""
+    lines = []
+    for h in document["holds"]:
+        what = f"{plain(h['service'])} {plain(h['version'])} in {plain(h['environment'])} ({h['digest'][:12]})"
+        lines.append(state_text("held", f"{what}: {plain(h['reason'], 300)}", session.out.colour))
+        lines.append(f"    by {plain(h['who'])} since {moment(h['at_us'])}")
+    return lines or ["Nothing is held."]
+
+
+# -- freezes and emergencies -------------------------------------------------------------------------------------------------
+
+
+def override(session: Session, options: Namespace) -> Document:
+    """Pass the freezes of an environment for a while."""
+    session.load()
+    session.hear()
+    (environment,) = session.environments(options.environment)
+    service = session.services(options.service)[0] if options.service else ""
+    cockpit, now = session.cockpit, session.cockpit.clock_us()
+    cockpit.words.override(environment, service, options.reason, now + options.minutes * 60_000_000)
+
+    def mine() -> list[Override]:
+        standing = overrides(cockpit.store.state.statements, cockpit.clock_us())
+        return [
+            o for o in standing if (o.environment, o.service, o.who) == (environment, service, cockpit.actions.me.who) and o.at_us >= now
+        ]
+
+    _recorded(session, lambda: bool(mine()))
+    return {"override": msgspec.to_builtins(mine()[-1])}
+
+
+def text_of_override(document: Document, session: Session) -> list[str]:
+    """Until when what is passed."""
+    o = document["override"]
+    what = f"freezes of {plain(o['service']) or 'every service'} in {plain(o['environment'])} are passed until {moment(o['until_us'])}"
+    return [state_text("warning", f"{what}; a hard freeze is passed by nobody", session.out.colour)]
+
+
+def show_debts(session: Session, options: Namespace) -> Document:
+    """Emergencies that nobody has looked at since."""
+    session.load()
+    session.hear()
+    return {"debts": [msgspec.to_builtins(d) for d in debts(session.cockpit.store.state.statements)]}
+
+
+def sign_off(session: Session, options: Namespace) -> Document:
+    """Sign off what one person did alone."""
+    session.load()
+    session.hear()
+    cockpit = session.cockpit
+    found = [d for d in debts(cockpit.store.state.statements) if d.about.startswith(options.key)]
+    if len(found) != 1:
+        words = f"{len(found)} debts begin with {plain(options.key, 80)}." if found else f"There is no debt of {plain(options.key, 80)}."
+        raise NotAllowed(words, hint="See `release-cockpit debts`.")
+    debt: Debt = found[0]
+    cockpit.words.sign_off(debt, options.comment)
+    _recorded(session, lambda: all(d.about != debt.about for d in debts(cockpit.store.state.statements)))
+    return {"signed_off": msgspec.to_builtins(debt)}
+
+
+def text_of_sign_off(document: Document, session: Session) -> list[str]:
+    """What was signed off."""
+    return [state_text("ok", f"signed off: {_debt(document['signed_off'])}", session.out.colour)]
+
+
+def text_of_debts(document: Document, session: Session) -> list[str]:
+    """One line for each."""
+    lines = []
+    for d in document["debts"]:
+        lines.append(state_text("warning", f"{_debt(d)}: {plain(d['reason'], 300)}", session.out.colour))
+        lines.append(f"    at {moment(d['at_us'])}; key {plain(d['about'])}")
+    return lines or ["No review is owed."]
+
+
+def _debt(d: Document) -> str:
+    return f"{plain(d['who'])} deployed {plain(d['service'])} {plain(d['version'])} to {plain(d['environment'])} alone"
+
+
+COMMANDS: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Document, Session], list[str]]]] = {
+    "approve": (approve, text_of_approve),
+    "hold": (hold, text_of_hold),
+    "clear": (clear, text_of_hold),
+    "holds": (show_holds, text_of_holds),
+    "override": (override, text_of_override),
+    "sign-off": (sign_off, text_of_sign_off),
+    "debts": (show_debts, text_of_debts),
+}

@@ -1,0 +1,185 @@
+"""Rollouts through the real actions: every step is planned anew, and the plan of a step knows the rollout it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from cockpit.domain.checks import CheckRun, CheckState, Suite
+from cockpit.domain.errors import Unreachable
+from cockpit.domain.facts import Fact, place
+from cockpit.domain.metrics import Band, LatencyPoint
+from cockpit.domain.policy import Rules
+from cockpit.domain.release import Version
+from cockpit.domain.rollout import LineState
+from cockpit.domain.statements import Statement
+from cockpit.domain.strategy import RolloutState, ServiceSet, Step, StepSpec, Strategy
+from cockpit.services.actions import Actions, Person
+from cockpit.services.connections import Connected, Connections
+from cockpit.services.rollout_hands import Hands
+from cockpit.services.rollout_wiring import Gates, hands_of
+from cockpit.services.store import LatencyStatus
+from tests.fakes.ports import digest_of
+from tests.fakes.rolling import CANARY, ENVIRONMENT, SERVICES, Desk, Estate
+
+VERSIONS = ("1.2.0", "1.1.0", "1.0.0")
+
+
+class WiredDesk(Desk):
+    """A desk whose rollouts act through the real actions."""
+
+    def hands(self) -> Hands:
+        ports = (("dep", "DeploymentApi", self.estate.api), ("venue", "Venue", self.estate.venue), ("lb", "Traffic", self.estate.traffic))
+        self.connections.replace(tuple(Connected(i, i, "fake", (p,), SERVICES, system) for i, p, system in ports))
+        parts = (self.store, self.runner, self.journal, self.connections, self.notices, self.execution, self.clock)
+        self.actions = Actions(*parts)
+        self.actions.me = Person("Rae", "rae@playground.invalid")
+        self.actions.rules = self.rules
+        return hands_of(self.actions, self.connections, self.store, self.clock)
+
+    def poll(self) -> None:
+        super().poll()
+        now = self.clock()
+        for service in SERVICES:
+            found = tuple(Version(service, v, f"v{v}", digest_of(f"c {service} {v}")[:40], 1) for v in VERSIONS)
+            runs = tuple(self.checked(v) for v in found)
+            self.store.merge("versions", {service: Fact(found, now, "git")})
+            self.store.merge("artifacts", {service: Fact(self.estate.api.artifacts(service), now, "dep")})
+            self.store.merge("checks", {service: Fact(runs, now, "ci")})
+            at = place(service, ENVIRONMENT)
+            self.store.merge("deployments", {at: Fact(self.estate.api.history(service, ENVIRONMENT), now, "dep")})
+
+    def checked(self, version: Version) -> CheckRun:
+        suite = Suite("unit", CheckState.PASSED, 2, 2)
+        return CheckRun(f"r{version.name}", version.service, version.name, version.commit, CheckState.PASSED, (suite,), 1, 2)
+
+
+@pytest.fixture
+def estate(tmp_path: Path, fake_clock: Any) -> Estate:
+    made = Estate(tmp_path, fake_clock)
+    for service in SERVICES:
+        past = next(d for d in made.api.history(service, ENVIRONMENT) if d.service == service)
+        older = replace(
+            past, id=f"o-{service}", version="1.0.0", digest=digest_of(f"{service} 1.0.0"), started_at_us=past.started_at_us - 10**9
+        )
+        made.api.put(replace(older, finished_at_us=older.started_at_us + 30_000_000))
+    return made
+
+
+@pytest.fixture
+def desk(estate: Estate) -> Iterator[WiredDesk]:
+    made = WiredDesk(estate)
+    yield made
+    made.close()
+
+
+def test_a_canary_passes_the_real_preflight_at_every_step(desk: WiredDesk) -> None:
+    key = desk.begin()
+    rollout = desk.finish(key)
+    assert rollout.state is RolloutState.DONE, rollout
+    assert set(desk.estate.runs("gateway").values()) == {"1.2.0"}
+    assert [p.nodes for p in desk.estate.posts] == [("gateway-1",), ("gateway-2", "gateway-3")]
+    assert all("because" in p.reason for p in desk.estate.posts)
+
+
+def test_a_canary_goes_back_through_the_real_preflight(desk: WiredDesk) -> None:
+    key = desk.begin()
+    desk.run(key)
+    desk.rollouts.back(key, "p99")
+    rollout = desk.finish(key)
+    assert rollout.state is RolloutState.BACK, rollout
+    assert set(desk.estate.runs("gateway").values()) == {"1.1.0"}
+
+
+def test_a_set_goes_back_through_the_real_preflight(desk: WiredDesk) -> None:
+    key = desk.begin_set()
+    rollout = desk.finish(key)
+    assert rollout.state is RolloutState.DONE, rollout
+    assert [p.service for p in desk.estate.posts] == ["gateway", "risk", "market"]
+    assert [p.nodes for p in desk.estate.posts] == [()] * 3, "a step of all nodes asks nothing of a system that knows no single ones"
+
+
+def test_a_set_whose_second_service_is_refused_undoes_the_first(estate: Estate) -> None:
+    desk = WiredDesk(estate, on_failure="back")
+    done: list[str] = []
+
+    def refuse(request: Any, _: str) -> None:
+        done.append(request.service)
+        if request.service == "risk":
+            raise Unreachable("gone")
+
+    estate.api.hooks["deploy"] = refuse
+    key = desk.begin_set()
+    assert desk.finish(key).state is RolloutState.PAUSED
+    desk.rollouts.back(key, "enough")
+    rollout = desk.finish(key)
+    assert rollout.state is RolloutState.BACK, rollout
+    assert set(estate.runs("gateway").values()) == {"1.1.0"}
+    desk.close()
+
+
+def test_a_system_without_single_nodes_gets_a_step_of_all_nodes_without_names(estate: Estate) -> None:
+    desk = WiredDesk(estate, Strategy("", ()))
+    key = desk.begin()
+    assert desk.finish(key).state is RolloutState.DONE
+    assert [p.nodes for p in estate.posts] == [()]
+    desk.close()
+
+
+STEP = Step("gate", "gateway", ENVIRONMENT, "1.2.0", digest_of("gateway 1.2.0"))
+
+
+def ask(desk: WiredDesk, name: str) -> tuple[LineState, str]:
+    return Gates(desk.actions, desk.store, desk.clock).ask(name, STEP)
+
+
+def test_gates_that_nobody_can_answer_are_unknown(desk: WiredDesk) -> None:
+    assert ask(desk, "verdict")[0] is LineState.UNKNOWN
+    assert ask(desk, "moon")[0] is LineState.UNKNOWN
+    assert ask(desk, "checks") == (LineState.OK, "tests are passed")
+    desk.seen = False
+    desk.clock.advance(60)
+    for name in ("checks", "fleet"):
+        state, words = ask(desk, name)
+        assert state is LineState.UNKNOWN
+        assert "60 s old" in words
+
+
+def test_gates_say_what_is_against_it(desk: WiredDesk) -> None:
+    at = place("gateway", ENVIRONMENT)
+    point = LatencyPoint(desk.clock(), 1.0, 2.0, 9.0, 12.0, 100.0, 0.0, 500)
+    desk.store.merge("latency", {at: Fact(LatencyStatus(point, Band(1.0, 3.0, 60, "1.1.0"), True), desk.clock(), "latency")})
+    assert ask(desk, "verdict") == (LineState.BLOCKED, "p99 9.00 ms, band 1.00 to 3.00 ms of 1.1.0")
+    assert ask(desk, "fleet")[0] is LineState.OK
+    held = Statement("hold", "gateway", ENVIRONMENT, "1.2.0", "", STEP.digest, "ada@x", "Ada", "wrong fills", desk.clock(), id="h1")
+    desk.store.apply(statements=(held,))
+    assert ask(desk, "freeze") == (LineState.BLOCKED, "1.2.0 is held: wrong fills")
+    desk.store.apply(statements=())
+    assert ask(desk, "freeze")[0] in (LineState.OK, LineState.UNKNOWN)
+
+
+def test_a_fleet_gate_knows_what_the_rollout_wants_and_names_the_odd_node(desk: WiredDesk) -> None:
+    key = desk.begin()
+    desk.run(key)
+    assert ask(desk, "fleet")[0] is LineState.OK
+    nodes = desk.estate.api._nodes
+    nodes["gateway-2"] = replace(nodes["gateway-2"], version="1.0.0", digest=digest_of("gateway 1.0.0"))
+    desk.poll()
+    assert ask(desk, "fleet") == (LineState.BLOCKED, "gateway-2 runs 1.0.0")
+
+
+def test_nothing_connected_means_no_port(fake_clock: Any, desk: WiredDesk) -> None:
+    empty = hands_of(desk.actions, Connections(), desk.store, fake_clock)
+    assert empty.traffic("gateway") is None
+    assert empty.venue("gateway") is None
+    with pytest.raises(Unreachable):
+        empty.look("gateway", ENVIRONMENT)
+    desk.actions.me = Person("", "")
+    assert "who you are" in empty.why_not()
+    assert isinstance(empty.rules(), Rules)
+    assert CANARY.steps[0] == StepSpec("mode", mode="post-only")
+    assert empty.rules().sets["trading"] == ServiceSet("trading", ("gateway", "market", "risk"), "stop")

@@ -1,0 +1,199 @@
+"""Rollouts and sets from the terminal, against a small venue behind fake ports; real store, journal, execution and loop."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from cockpit import cli
+from cockpit.core import Cockpit
+from cockpit.domain.errors import Rejected
+from cockpit.policy import rules_of
+from cockpit.services.execution import Pace
+from cockpit.services.rollout_hands import RolloutPace
+from cockpit.services.rollout_record import Record
+from cockpit.services.rollout_wiring import hands_of
+from cockpit.services.rollouts import Rollouts
+from tests.fakes.ports import digest_of
+from tests.fakes.world import SERVICE, World, write_settings
+
+SETTINGS = """
+[me]
+name = "Rae"
+email = "rae@playground.invalid"
+[services.gateway]
+repository = "repo"
+[environments.staging]
+rank = 1
+[environments.production]
+rank = 2
+production = true
+strategy = "canary"
+[strategies.canary]
+steps = [{ do = "deploy", nodes = ["1"] }, { do = "hold" }, { do = "gate", ask = ["checks"] }, { do = "deploy", nodes = ["rest"] }]
+[sets.trading]
+services = ["gateway", "gateway"]
+on_failure = "back"
+[poll]
+interval_s = 0.5
+"""
+Run = Callable[..., tuple[int, str, str]]
+QUICK = Pace(follow_s=0.02, slow_s=0.05, settle_s=0.3, verify_s=0.5)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    made = World()
+    monkeypatch.setattr("cockpit.connecting.make_connections", made.connect)
+    monkeypatch.setattr("cockpit.services.execution.Pace", lambda: QUICK)
+    monkeypatch.setattr("cockpit.services.rollout_hands.RolloutPace", lambda: RolloutPace(0.05, 0.1, 0.3))
+    monkeypatch.setattr("cockpit.services.rollouts.RolloutPace", lambda: RolloutPace(0.05, 0.1, 0.3))
+    # every command is another process, which is gone when the next one begins
+    numbers = iter(range(1, 10**6))
+    monkeypatch.setattr("cockpit.storage.owner.process_owner", lambda: f"{platform.node()}:{os.getpid()}:{next(numbers)}")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    write_settings(tmp_path, SETTINGS.replace('["gateway", "gateway"]', '["gateway", "risk"]') + '[services.risk]\nrepository = "repo"\n')
+    if not hasattr(Cockpit, "rollouts") and "rollouts" not in Cockpit.__annotations__:
+        join(monkeypatch)
+    return made
+
+
+def join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The core with rollouts, as the composition root joins them."""
+    complete, instruct, stop = Cockpit.complete, Cockpit._instruct, Cockpit._stop
+
+    def whole(self: Any, pace: Any = None) -> None:
+        complete(self, pace)
+        record = Record(self.journal, self.runner)
+        hands = hands_of(self.actions, self.connections, self.store, self.clock_us)
+        self.rollouts = Rollouts(self.store, self.runner, self.main, record, hands, self.notices, self.clock_us)
+
+    def told(self: Any) -> None:
+        instruct(self)
+        self.rules = self.actions.rules = rules_of(self.settings)
+
+    def end(self: Any) -> None:
+        self.rollouts.close()
+        stop(self)
+
+    monkeypatch.setattr(Cockpit, "complete", whole)
+    monkeypatch.setattr(Cockpit, "_instruct", told)
+    monkeypatch.setattr(Cockpit, "_stop", end)
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*words: str) -> tuple[int, str, str]:
+        result = cli.main(["--data-dir", str(tmp_path), *words])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return result, out, err
+
+    return call
+
+
+def versions(world: World) -> list[str]:
+    return [n.version for n in world.deployer.fleet(SERVICE, "production").nodes]
+
+
+def test_what_makes_no_sense_is_refused_with_the_way_out(world: World, run: Run) -> None:
+    assert run("rollout", "plan", "gateway")[0] == 2
+    code, _, err = run("rollout", "go-on", "beef")
+    assert code == 2
+    assert "No rollout begins so is under way" in err
+    assert run("rollback-set", "lunch", "production", "--dry-run")[0] == 2
+    code, _, err = run("rollback-set", "trading", "production", "--to", "gateway")
+    assert code == 2
+    assert "SERVICE=VERSION" in err
+    assert run("rollout", "dance")[0] == 2
+    assert world.deployer.count("deploy") == 0
+
+
+def test_the_card_is_shown_and_nothing_is_sent(world: World, run: Run) -> None:
+    code, out, _ = run("rollout", "plan", "gateway", "production", "1.2.0")
+    assert code == 0
+    assert "1. gateway 1.1.0 → 1.2.0 on production-1" in out
+    assert "undo: production-1 back to 1.1.0" in out
+    assert "Nothing was sent." in out
+    code, out, err = run("rollout", "start", "gateway", "production", "1.2.0")
+    assert code == 2
+    assert "Nobody is here to confirm it" in err
+    assert world.deployer.count("deploy") == 0
+
+
+def test_a_canary_over_two_commands(world: World, run: Run) -> None:
+    code, out, _ = run("--json", "rollout", "start", "gateway", "production", "1.2.0", "--yes", "--reason", "CHG-1")
+    begun = json.loads(out)
+    assert (code, begun["outcome"]) == (3, "held")
+    assert versions(world) == ["1.2.0", "1.1.0", "1.1.0"]
+    key = begun["rollout"]["key"]
+    code, out, _ = run("rollout", "status")
+    assert code == 0
+    assert key[:8] in out
+    assert "2. hold until a person says go on: held" in out
+    code, out, _ = run("--json", "rollout", "go-on", key[:6], "--yes")
+    ended = json.loads(out)
+    assert (code, ended["outcome"]) == (0, "done"), ended
+    assert set(versions(world)) == {"1.2.0"}
+    assert world.deployer.count("deploy") == 2
+    assert "No rollout is under way." in run("rollout", "status")[1]
+
+
+def test_back_and_stop_from_another_command(world: World, run: Run) -> None:
+    run("rollout", "start", "gateway", "production", "1.2.0", "--yes")
+    code, out, err = run("--json", "rollout", "back", "--yes", "--reason", "p99")
+    assert (code, json.loads(out)["outcome"]) == (0, "back"), out + err
+    assert set(versions(world)) == {"1.1.0"}
+    run("rollout", "start", "gateway", "production", "1.2.0", "--yes", "--reason", "again")
+    code, out, _ = run("rollout", "stop")
+    assert code == 0
+    assert "aborted" in out
+    assert sorted(versions(world)) == ["1.1.0", "1.1.0", "1.2.0"]
+
+
+def test_a_step_that_is_refused_by_the_system_fails_the_command(world: World, run: Run) -> None:
+    def refuse(*_: Any) -> None:
+        raise Rejected("that artifact is not known", status=422)
+
+    world.deployer.hooks["deploy"] = refuse
+    code, out, _ = run("rollout", "start", "gateway", "production", "1.2.0", "--yes")
+    assert code == 1
+    assert "that artifact is not known" in out
+
+
+def test_time_that_runs_out_says_how_it_goes_on(world: World, run: Run) -> None:
+    world.deployer.hooks["deployment"] = lambda _: next(d for d in world.deployer._deployments.values() if d.key and not d.state.final)
+    code, out, _ = run("--json", "rollout", "start", "gateway", "production", "1.2.0", "--yes", "--timeout", "0.5")
+    found = json.loads(out)
+    assert code == 3
+    assert "nothing more begins by itself" in found["error"]["message"]
+    assert found["rollout"]["steps"][0]["state"] == "running"
+    del world.deployer.hooks["deployment"]
+    code, out, _ = run("--json", "rollout", "go-on", "--yes")
+    assert json.loads(out)["outcome"] == "held", out
+    assert world.deployer.count("deploy") == 1
+
+
+def test_a_rehearsal_keeps_how_long_it_takes(world: World, run: Run) -> None:
+    world.deployer._nodes["r1"] = replace(world.deployer._nodes["production-1"], name="r1", service="risk")
+    code, out, err = run("--json", "rollout", "rehearse", "gateway", "production", "1.2.0")
+    found = json.loads(out)
+    assert (code, found["outcome"]) == (0, "done"), out + err
+    assert found["rollout"]["measured_s"] >= 40
+    assert world.deployer.count("deploy") == 0
+    assert "rehearsed" in run("rollout", "plan", "gateway", "production", "1.2.0")[1]
+
+
+def test_a_set_that_cannot_go_back_names_each_reason(world: World, run: Run) -> None:
+    code, out, _ = run("--json", "rollback-set", "trading", "production", "--rehearse")
+    assert code == 2
+    assert any(r.startswith("risk: ") for r in json.loads(out)["error"]["reasons"])
+    assert digest_of("1.0.0")

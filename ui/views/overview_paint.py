@@ -1,0 +1,77 @@
+"""How a cell of the overview is painted: version and age, state, what waits, is held or owed, and the p99 of the last ten minutes."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen
+
+from ui.models.text import plural
+from ui.theme import SHAPES, Theme, font
+from ui.views.overview_cells import Cell
+from ui.widgets.shapes import SIZE, fill, paint_state
+from ui.widgets.trend import paint_trend
+
+_MIDDLE = Qt.TextElideMode.ElideMiddle
+_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+def paint_frame(painter: QPainter, box: QRectF, cell: Cell, theme: Theme, current: bool, focus: bool) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    edge = QPen(theme.line, 1)
+    if cell.stale:
+        edge = QPen(theme.muted, 1, Qt.PenStyle.DashLine)
+    if current:
+        edge = QPen(theme.accent, 2 if focus else 1.5)
+    painter.setPen(edge)
+    painter.setBrush(theme.selected if current else theme.surface)
+    painter.drawRoundedRect(box, 4, 4)
+
+
+def paint_content(painter: QPainter, box: QRect, cell: Cell, theme: Theme) -> None:
+    ink, quiet = (theme.muted if cell.stale else theme.text), theme.muted
+    age = paint_words(painter, QRect(box.left(), box.top(), box.width(), 24), cell.age, "muted", quiet, _RIGHT)
+    mark = int(SIZE) + 8 if cell.held and cell.owed else 0
+    if mark:
+        # beside the age: below it stands something louder
+        paint_state(painter, QRectF(box.right() - age - mark, box.top(), SIZE, 24), "held", theme)
+    paint_words(painter, QRect(box.left(), box.top(), box.width() - age - 8 - mark, 24), cell.version, "title", ink)
+    line = QRect(box.left(), box.top() + 24, box.width(), 18)
+    colour = quiet if cell.stale else theme.state_colour(cell.state)
+    if cell.loud:
+        fill(painter, line.adjusted(-4, 0, 4, 0), colour)
+        paint_words(painter, line, cell.words, "strong", theme.on_fill)
+    else:
+        paint_state(painter, QRectF(line.left(), line.top(), SIZE, line.height()), cell.state, theme)
+        words = f"stale, {cell.words}" if cell.stale else cell.words
+        paint_words(painter, line.adjusted(int(SIZE) + 6, 0, 0, 0), words, "body", colour if cell.state != "ok" else ink)
+    _bottom(painter, QRect(box.left(), box.top() + 42, box.width(), 18), box, cell, theme)
+
+
+def _bottom(painter: QPainter, line: QRect, box: QRect, cell: Cell, theme: Theme) -> None:
+    pending = f"{cell.pending} pending" if cell.pending else "nothing pending"
+    if cell.owed:
+        # loud until somebody has looked at it
+        fill(painter, line.adjusted(-4, 0, 4, 0), theme.warning)
+        paint_words(painter, line, f"{SHAPES['triangle']} {plural(cell.owed, 'review')} owed", "muted", theme.on_fill)
+    elif cell.held:
+        paint_state(painter, QRectF(line.left(), line.top(), SIZE, line.height()), "held", theme)
+        words = f"{', '.join(cell.held)} held"
+        paint_words(painter, line.adjusted(int(SIZE) + 6, 0, 0, 0), words, "muted", theme.muted if cell.stale else theme.warning)
+    else:
+        paint_words(painter, line, pending, "muted", theme.text if cell.pending and not cell.stale else theme.muted)
+    trend = QRect(box.left(), line.bottom() + 1, box.width(), box.bottom() - line.bottom() - 1)
+    width = QFontMetrics(font("muted")).horizontalAdvance("00,000 ms")
+    if cell.trend:
+        colour: QColor = theme.muted if cell.stale else theme.p99
+        paint_trend(painter, QRectF(trend.adjusted(0, 1, -width - 8, -1)), cell.trend, colour, cell.limit_ms)
+    paint_words(painter, trend, cell.p99 or "p99 –", "muted", theme.muted if cell.stale or not cell.p99 else theme.text, _RIGHT)
+
+
+def paint_words(painter: QPainter, box: QRect, words: str, role: str, colour: QColor, side: int = _LEFT) -> int:
+    """Draw one line, elided in the middle; answers its width."""
+    painter.setFont(font(role))
+    painter.setPen(colour)
+    shown = painter.fontMetrics().elidedText(words, _MIDDLE, box.width())
+    painter.drawText(box, side, shown)
+    return painter.fontMetrics().horizontalAdvance(shown)
