@@ -58,11 +58,10 @@ class Session:
 
     def hear(self) -> None:
         """Take over what people said elsewhere, with what a remote has of it, as far as it answers in time."""
+        late = self._late
+        self.refresh("SignedWords", timeout_s=HEAR_S)
+        self._late = list(dict.fromkeys((*late, *self._late)))
         self.cockpit.actions.decisions.poll()
-        for connected in self.cockpit.connections.all:
-            if "SignedWords" in connected.ports:
-                self.barrier(f"share:{connected.id}", HEAR_S)
-                self.barrier(f"words:{connected.id}")
         self.barrier("journal")
 
     def changes(self, wanted: Iterable[tuple[str, str, str]]) -> None:

@@ -14,14 +14,9 @@ import pytest
 from msgspec.structs import replace
 
 from cockpit import cli
-from cockpit.core import Cockpit
 from cockpit.domain.errors import Rejected
-from cockpit.policy import rules_of
 from cockpit.services.execution import Pace
 from cockpit.services.rollout_hands import RolloutPace
-from cockpit.services.rollout_record import Record
-from cockpit.services.rollout_wiring import hands_of
-from cockpit.services.rollouts import Rollouts
 from tests.fakes.ports import digest_of
 from tests.fakes.world import SERVICE, World, write_settings
 
@@ -61,32 +56,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr("cockpit.storage.owner.process_owner", lambda: f"{platform.node()}:{os.getpid()}:{next(numbers)}")
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     write_settings(tmp_path, SETTINGS.replace('["gateway", "gateway"]', '["gateway", "risk"]') + '[services.risk]\nrepository = "repo"\n')
-    if not hasattr(Cockpit, "rollouts") and "rollouts" not in Cockpit.__annotations__:
-        join(monkeypatch)
     return made
-
-
-def join(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The core with rollouts, as the composition root joins them."""
-    complete, instruct, stop = Cockpit.complete, Cockpit._instruct, Cockpit._stop
-
-    def whole(self: Any, pace: Any = None) -> None:
-        complete(self, pace)
-        record = Record(self.journal, self.runner)
-        hands = hands_of(self.actions, self.connections, self.store, self.clock_us)
-        self.rollouts = Rollouts(self.store, self.runner, self.main, record, hands, self.notices, self.clock_us)
-
-    def told(self: Any) -> None:
-        instruct(self)
-        self.rules = self.actions.rules = rules_of(self.settings)
-
-    def end(self: Any) -> None:
-        self.rollouts.close()
-        stop(self)
-
-    monkeypatch.setattr(Cockpit, "complete", whole)
-    monkeypatch.setattr(Cockpit, "_instruct", told)
-    monkeypatch.setattr(Cockpit, "_stop", end)
 
 
 @pytest.fixture
@@ -152,7 +122,13 @@ def test_back_and_stop_from_another_command(world: World, run: Run) -> None:
     code, out, err = run("--json", "rollout", "back", "--yes", "--reason", "p99")
     assert (code, json.loads(out)["outcome"]) == (0, "back"), out + err
     assert set(versions(world)) == {"1.1.0"}
-    run("rollout", "start", "gateway", "production", "1.2.0", "--yes", "--reason", "again")
+    # what was left is held until a person clears it
+    code, _, err = run("rollout", "start", "gateway", "production", "1.2.0", "--yes", "--reason", "again")
+    assert code == 2
+    assert "1.2.0 is held" in err
+    assert run("clear", "gateway", "1.2.0", "production", "--reason", "it was the load test")[0] == 0
+    code, out, err = run("rollout", "start", "gateway", "production", "1.2.0", "--yes", "--reason", "again")
+    assert code == 3, out + err
     code, out, _ = run("rollout", "stop")
     assert code == 0
     assert "aborted" in out

@@ -41,6 +41,11 @@ class Deploying(Patient):
             age = f"; last seen {fact.age_s(board.clock_us()):.0f} s ago" if fact else ""
             board.pause(key, f"what runs on the nodes of {step.service} in {step.environment} is not known now{age}")
             return False
+        ended_us = rollout.steps[index].ended_at_us if rollout.going_back else 0
+        if fact.at_us <= ended_us <= board.clock_us():
+            # what was seen before it ended says nothing of what is to be undone; an end in the future: the clock was set back
+            board.say(key, index, rollout.steps[index].state, "waits for a look at the nodes")
+            return False
         nodes = {n.name: n for n in fact.value.nodes}
         if step.digest and all(_runs(nodes.get(n), step.digest) for n in step.nodes):
             return self.over(key, index, f"{step.version} runs there already: nothing was sent")

@@ -164,7 +164,7 @@ class Story:
         self.window.centre.go("approvals")
         view = self.window.centre.view("approvals")
         view.show_version(version)
-        self.wait(lambda: not self.cockpit.actions.why_not_approve(self._version(version), PRODUCTION), "approval possible")
+        self.wait(lambda: not self.cockpit.words.why_not_approve(self._version(version), PRODUCTION), "approval possible")
         self.hand.click(view.comment)
         QTest.keyClicks(view.comment, f"read the changes of {version}")
         before = len(self.state.approvals)

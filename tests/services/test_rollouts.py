@@ -452,6 +452,15 @@ def test_what_was_mixed_before_is_never_called_undone(desk: Desk) -> None:
     assert "there is no one version to go back to" in rollout.message
 
 
+@pytest.mark.parametrize("after_s", [0.1, 0.6, 1.1, 1.6])
+def test_what_was_seen_before_a_step_ended_does_not_tell_that_it_is_undone(desk: Desk, after_s: float) -> None:
+    key = desk.begin_set()
+    desk.main.run_for(after_s)
+    desk.rollouts.back(key, "no")
+    assert desk.finish(key).state is RolloutState.BACK
+    assert set(desk.estate.runs("gateway").values()) == {"1.1.0"}
+
+
 def test_a_node_that_somebody_else_changed_pauses_and_wants_a_reason(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(strategy=ROLLING)
     key = desk.begin()

@@ -313,6 +313,20 @@ def test_a_set_fires_with_two_clicks_in_its_order(card: RollbackCard, cockpit: F
     assert [run.step.service for run in call[1].steps] == ["risk-engine", "order-gateway", "market-data"]
 
 
+def test_the_focus_stays_on_the_card_whatever_button_goes(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds, qtbot: Any) -> None:
+    card.activateWindow()
+    assert QTest.qWaitForWindowActive(card)
+    card.show_set("trading core")
+    card.arm()
+    clock.now_s += 1
+    card.fire()
+    assert card.window().focusWidget() is card
+    put(cockpit, card, (D, H, W))
+    card.rollout_page.buttons["go on"].setFocus()
+    put(cockpit, card, (D, R, W))
+    assert card.window().focusWidget() is card
+
+
 def test_a_rehearsal_is_measured_with_its_date_and_the_card_comes_back_to_the_set(card: RollbackCard, cockpit: FakeCockpit) -> None:
     card.show_set("trading core")
     assert "Not rehearsed yet" in card.as_text()
@@ -350,7 +364,7 @@ def test_a_partial_failure_is_shown_as_it_is_and_offers_the_way_back(card: Rollb
     text = card.as_text()
     assert "failed  Rollback failed: 1 done, 1 failed, 1 not begun" in text
     assert "production-3 did not become healthy" in text
-    assert "blocked  order-gateway-production-3 runs 1.6.0" in text
+    assert "blocked  order-gateway: order-gateway-production-3 runs 1.6.0" in text
     assert "Done, every step" not in text
     assert shown(card) == ["back"]
     QTest.mouseClick(card.done_button, LEFT)

@@ -24,6 +24,7 @@ from ui.models.trust import (
     moment_text,
     override_words,
     request_words,
+    rule_people,
     rule_words,
     signature,
     source_words,
@@ -79,6 +80,12 @@ def test_where_a_word_is_kept() -> None:
 )
 def test_the_rule_in_words(rule: ApprovalRule, words: str) -> None:
     assert rule_words(rule) == words
+
+
+def test_who_may_approve_group_by_group() -> None:
+    rule = ApprovalRule(1, ("a",), frozenset({"z@x", "b@x"}), (Quorum("risk", frozenset({"r@x"}), 1),))
+    assert rule_people(rule) == "a: b@x, z@x\nrisk: r@x"
+    assert rule_people(ApprovalRule(1)) == ""
 
 
 def test_long_and_hostile_names_are_cut_and_plain() -> None:

@@ -44,6 +44,14 @@ def rule_words(rule: ApprovalRule) -> str:
     return "; ".join(parts)
 
 
+def rule_people(rule: ApprovalRule) -> str:
+    """Who may approve, group by group, one line each."""
+    groups = [(", ".join(rule.groups) or "may approve", rule.members), *((q.group, q.members) for q in rule.quorums)]
+    return "\n".join(
+        f"{plain(name, NAME)}: {', '.join(plain(m, NAME) for m in sorted(members)[:30])}" for name, members in groups if members
+    )
+
+
 def hours_text(seconds: float) -> str:
     """72 h, 30 min; hours are never told as days: so a rule is written."""
     hours = seconds / 3600

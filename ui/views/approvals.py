@@ -15,7 +15,7 @@ from cockpit.services import status
 from cockpit.services.store import Change
 from ui.models.columns import approval_columns
 from ui.models.text import plain, plural
-from ui.models.trust import person, rule_words, signature, source_words
+from ui.models.trust import person, rule_people, rule_words, signature, source_words
 from ui.views.base import View, bar, button
 from ui.views.owed import Owed
 from ui.widgets.table_view import TableView
@@ -141,7 +141,7 @@ class ApprovalsView(View):
         now_us, rules = self.cockpit.clock_us(), self.cockpit.rules
         decision = status.decision(self.state, version, self.environment, rules, now_us)
         rule = status.approval_rule(self.state, self.environment, rules)
-        self.rule.set_row("", rule_words(rule))
+        self.rule.set_row("", rule_words(rule), tip=rule_people(rule))
         self.heading.set_text(f"{self.service} {version.name} for {self.environment}")
         count = f"{decision.given} of {plural(decision.required, 'approval')}" if decision.required else f"{decision.given} approved"
         self.count.set_text(count if rule.asks else "No approval needed")

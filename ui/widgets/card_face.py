@@ -83,6 +83,7 @@ class CardFace(QWidget):
 
     def _paint(self) -> None:
         machine, thing = self.machine, self.machine.action
+        focus = QApplication.focusWidget()
         following = thing is not None and machine.phase in (Phase.FOLLOWING, Phase.PROOF)
         form = self.form_page.open and (not following or (thing is not None and thing.key == self._form_over and not thing.state.final))
         if following and isinstance(thing, Action):
@@ -98,9 +99,6 @@ class CardFace(QWidget):
         else:
             page = self._paint_plan()
         page = FORM if form else page
-        if page != self.pages.currentIndex() and self.isAncestorOf(QApplication.focusWidget() or self.window()) and not form:
-            # the focus never falls from a button that goes onto whatever comes next
-            self.setFocus(Qt.FocusReason.OtherFocusReason)
         self.pages.setCurrentIndex(page)
         running_steps = isinstance(thing, Rollout) and machine.phase is Phase.FOLLOWING
         self.reason.setVisible(not form and ((not following and machine.plan is not None) or running_steps))
@@ -111,6 +109,9 @@ class CardFace(QWidget):
         self.done_button.setVisible(machine.phase is Phase.PROOF)
         if form:
             self.say.hide()
+        if focus is not None and self.isAncestorOf(focus) and not focus.isVisibleTo(self) and not form:
+            # the focus never falls from a button that goes onto whatever comes next
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _paint_plan(self) -> int:
         plan = self.machine.plan

@@ -141,7 +141,12 @@ def _doubts(rollout: Rollout, actions: Mapping[str, Action]) -> list[RowContent]
     """What the proofs of its actions say that is not fine."""
     if not rollout.state.final:
         return []
-    lines = [line for run in rollout.steps if (a := actions.get(run.action)) is not None for line in a.proof]
-    bad: list[RowContent] = [(str(line.state), plain(line.text, 500), "", line.place) for line in lines if line.state is not LineState.OK]
-    fine = len(lines) - len(bad)
+    proved = [(run.step.service, line) for run in rollout.steps if (a := actions.get(run.action)) is not None for line in a.proof]
+    several = len(rollout.places) > 1
+    bad: list[RowContent] = [
+        (str(line.state), f"{plain(service, 80)}: {plain(line.text, 500)}" if several else plain(line.text, 500), "", line.place)
+        for service, line in proved
+        if line.state is not LineState.OK
+    ]
+    fine = len(proved) - len(bad)
     return [*bad, *([(NOTE, f"{plural(fine, 'line')} of proof fine", "", "")] if fine else [])]
