@@ -140,8 +140,8 @@ def _sources(parser: Any) -> None:
 
 
 def _playground(parser: Any) -> None:
-    parser.add_argument("what", choices=("start", "stop", "status", "reset", "traffic", "drift", "automatic"))
-    words = "traffic: calm, volatile or crash; drift: NODE [off]; automatic: SERVICE ENVIRONMENT on|off"
+    parser.add_argument("what", choices=("start", "stop", "status", "reset", "traffic", "drift", "automatic", "freeze"))
+    words = "traffic: calm, volatile or crash; drift: NODE [off]; automatic: SERVICE ENVIRONMENT on|off; freeze: MINUTES"
     parser.add_argument("words", nargs="*", metavar="WORD", help=words)
 
 
@@ -258,7 +258,7 @@ COMMANDS = (
         "the embedded venue: real processes on this machine",
         "playground start\n  release-cockpit playground traffic volatile\n"
         "  release-cockpit playground drift order-gateway-production-2\n  release-cockpit playground drift order-gateway-production-2 off\n"
-        "  release-cockpit playground automatic order-gateway production on\n  release-cockpit playground stop",
+        "  release-cockpit playground automatic order-gateway production on\n  release-cockpit playground freeze 10\n  release-cockpit playground stop",
         "{playground: {directory, started, processes: [{name, pid, port, alive, healthy}],\n"
         "  nodes: [{name, service, environment, version, url, healthy}], problems: [text]}\n"
         "  | {traffic: calm|volatile|crash} | {said: text}}",

@@ -151,6 +151,7 @@ def _more(total: int, shown: int) -> list[str]:
 _FORMS = {
     "traffic": (r"(calm|volatile|crash)?", "traffic calm|volatile|crash"),
     "drift": (r"\S+( on| off)?", "drift NODE [on|off]"),
+    "freeze": (r"\d{1,4}", "freeze MINUTES (0 ends it)"),
     "automatic": (r"\S+ \S+ (on|off)", "automatic SERVICE ENVIRONMENT on|off"),
 }
 
@@ -168,7 +169,7 @@ def check_playground(options: Namespace) -> None:
 
 
 def playground(paths: Paths, out: Out, options: Namespace) -> Document:
-    """start, stop, status, reset, traffic, drift, automatic."""
+    """start, stop, status, reset, traffic, drift, automatic, freeze."""
     launcher, directory, word, words = app.playground_launcher(), paths.playground, options.what, options.words
     if word == "traffic":
         if words:
@@ -178,6 +179,8 @@ def playground(paths: Paths, out: Out, options: Namespace) -> Document:
         return {"playground": {"said": launcher.drift(directory, words[0], words[1:] != ["off"])}}
     if word == "automatic":
         return {"playground": {"said": launcher.automatic(directory, words[0], words[1], words[2] == "on")}}
+    if word == "freeze":
+        return {"playground": {"said": launcher.freeze(directory, float(words[0]))}}
     if word in ("stop", "reset"):
         end: Callable[..., None] = launcher.stop if word == "stop" else launcher.reset
         end(directory)

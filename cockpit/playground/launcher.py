@@ -18,12 +18,12 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from cockpit.playground import keys, processes, repository
+from cockpit.playground import calendar_file, keys, processes, repository
 from cockpit.playground.errors import PlaygroundError
 from cockpit.playground.settings_file import write_settings
 from cockpit.playground.tags import SERVICES, read_tags, version_key
 
-_CONTENTS = ("repo", "artifacts", "releases", "state", "logs", "run", "keys", "cockpit.toml")
+_CONTENTS = ("repo", "artifacts", "releases", "state", "logs", "run", "keys", "calendar.ics", "cockpit.toml")
 _ASK_LIMIT_S = 2.0
 _LOCK_LIMIT_S = 90.0
 _STOP_ORDER = ("traffic", "ci", "deployer")
@@ -84,6 +84,7 @@ def start(directory: Path, progress: Callable[[str], None] = _silent, plan: Plan
         progress("Making the repository")
         repository.make_repository(directory / "repo")
         signed = keys.make_keys(directory / "keys")
+        calendar_file.make_calendar(directory)
         progress("Starting the deployer and the nodes")
         _start_parts(directory, plan, ("deployer",), deadline_s)
         _wait_for_nodes(directory, plan, progress, deadline_s)
@@ -186,6 +187,17 @@ def automatic(directory: Path, service: str, environment: str, on: bool) -> str:
     if not answer["on"]:
         return f"nothing is deployed to {environment} by itself"
     return f"deployed to {environment} by itself: {answer['automatic'] or 'nothing, every version is held'}"
+
+
+def freeze(directory: Path, minutes: float) -> str:
+    """Freeze production from now for so long in the venue's calendar; 0 ends it. What holds then, in words."""
+    directory = directory.resolve()
+    if not (directory / calendar_file.FILE).exists():
+        raise PlaygroundError("There is no calendar", "the playground was never started here", "Start the playground.")
+    try:
+        return calendar_file.freeze(directory, minutes)
+    except OSError as error:
+        raise PlaygroundError("The calendar cannot be written", str(error), "Free some space, or check its rights.") from error
 
 
 def _tell(directory: Path, path: str, value: dict[str, bool]) -> dict[str, Any]:

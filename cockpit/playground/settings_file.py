@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
+from cockpit.playground.calendar_file import FILE as CALENDAR
 from cockpit.playground.keys import ALLOWED_SIGNERS, PEOPLE, YOU
 from cockpit.playground.processes import write_atomic
 
@@ -57,6 +58,7 @@ def _settings(services: tuple[str, ...], environments: tuple[str, ...], urls: di
         lines += [*_environment(name, rank, environments[rank - 2] if rank > 1 else ""), ""]
     for part, kind in (("ci", "ci-v1"), ("deployer", "deployment-v1")):
         lines += [f"[connections.{part}]", f'kind = "{kind}"', f'url = "{urls[part]}"', ""]
+    lines += ["[connections.venue]", 'kind = "icalendar"', f'path = "{CALENDAR}"', 'environments = "production"', ""]
     lines += ["[connections.latency]", 'kind = "openmetrics"', "", "[checks]", 'required = ["unit", "integration", "performance"]', ""]
     if set(_SET) <= set(services):
         lines += ["[sets.trading]", f"services = {json.dumps(_SET)}", 'on_failure = "stop"', ""]

@@ -17,7 +17,8 @@ class RunningPlayground:
 
     def config_text(self) -> str:
         """The settings for another data directory: what is relative to the playground's own is made absolute."""
-        return (self.directory / "cockpit.toml").read_text("utf-8").replace('"keys/', f'"{self.directory}/keys/')
+        text = (self.directory / "cockpit.toml").read_text("utf-8").replace('"keys/', f'"{self.directory}/keys/')
+        return text.replace('"calendar.ics"', f'"{self.directory}/calendar.ics"')
 
     def released(self, service: str) -> str:
         from cockpit.playground.repository import RELEASED

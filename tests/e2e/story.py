@@ -98,21 +98,21 @@ class Story:
     def state(self) -> Any:
         return self.cockpit.store.state
 
-    def newest_action(self, environment: str) -> Action:
+    def newest_action(self, environment: str, service: str = SERVICE) -> Action:
         """The newest action of that place."""
-        mine = [a for a in self.state.actions.values() if (a.service, a.environment) == (SERVICE, environment)]
+        mine = [a for a in self.state.actions.values() if (a.service, a.environment) == (service, environment)]
         return max(mine, key=lambda a: a.intended_at_us)
 
-    def select(self, environment: str) -> None:
+    def select(self, environment: str, service: str = SERVICE) -> None:
         """Choose a cell of the overview."""
         view = self.window.overview.matrix
         model = view.model()
         for row in range(model.rowCount()):
             for column in range(model.columnCount()):
                 cell = model.cell(model.index(row, column))
-                if cell is not None and (cell.service, cell.environment) == (SERVICE, environment):
+                if cell is not None and (cell.service, cell.environment) == (service, environment):
                     self.hand.click_row(view, model.index(row, column))
-        self.wait(lambda: (self.window.service, self.window.environment) == (SERVICE, environment), f"{environment} selected")
+        self.wait(lambda: (self.window.service, self.window.environment) == (service, environment), f"{environment} selected")
 
     # -- the steps -----------------------------------------------------------------------------------------------------------
 
@@ -121,7 +121,11 @@ class Story:
         self.window.show()
         self.wait(self.window.isVisible, "the window")
         self.picture("01-first-window")
-        self.cockpit.start(playground_launcher())
+        self.cockpit.start(self.launcher())
+
+    def launcher(self) -> Any:
+        """What starts the playground."""
+        return playground_launcher()
 
     def healthy(self) -> None:
         """Every place is known, tests of the pending versions have passed, latency is seen."""
@@ -139,21 +143,25 @@ class Story:
         self.picture(name)
         self.wait(lambda: status.checks(self.state, self._version(version), self.cockpit.rules).state == "passed", f"{version} passed", 240)
 
-    def deploy(self, version: str, environment: str, name: str) -> None:
-        """Choose the version, arm, fire, follow to the proof."""
-        self.select(environment)
+    def choose(self, version: str, environment: str, service: str = SERVICE) -> None:
+        """Choose the version; the card shows its deployment."""
+        self.select(environment, service)
         self.window.centre.go("versions")
         view = self.window.centre.view("versions")
         self.wait(lambda: self._row(view.table, version).isValid(), f"{version} pending in {environment}")
         self.hand.click_row(view.table, self._row(view.table, version))
         self.wait(lambda: view.version is not None and view.version.name == version, f"{version} selected")
         self.hand.click(view.act_button)
+        self.wait(lambda: self.window.card.mode == ("deploy", version), "the card shows the deployment")
+
+    def deploy(self, version: str, environment: str, name: str, service: str = SERVICE) -> None:
+        """Choose the version, arm, fire, follow to the proof."""
+        self.choose(version, environment, service)
         card = self.window.card
-        self.wait(lambda: card.mode == ("deploy", version), "the card shows the deployment")
         self.wait(lambda: isinstance(card.machine.plan, RolloutPlan), f"{version} may go to {environment}", 60)
         self._arm_and_fire(f"{name}-armed")
-        self.wait(lambda: self.newest_action(environment).state.final, "the end of the deployment", 120)
-        action = self.newest_action(environment)
+        self.wait(lambda: self.newest_action(environment, service).state.final, "the end of the deployment", 120)
+        action = self.newest_action(environment, service)
         assert (action.version, action.state) == (version, ActionState.DONE), action.message
         self.picture(f"{name}-done")
         self.hand.click(card.done_button)
@@ -222,9 +230,9 @@ class Story:
     def the_record(self) -> None:
         """The journal tells it all, and verifies."""
         self.window.centre.go("activity")
-        self.picture("15-journal")
+        self.picture("20-journal")
         self.window.centre.go("sources")
-        self.picture("16-sources")
+        self.picture("21-sources")
         assert self.cockpit.actions.verify_journal().ok
 
     def tell(self) -> None:

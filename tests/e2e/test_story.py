@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PySide6.QtWidgets import QWidget
 
-from tests.e2e.story import Story
+from tests.e2e.story_trust import TrustStory
 
 
 @pytest.mark.e2e
@@ -20,7 +20,7 @@ def test_a_bad_release_is_seen_and_rolled_back(qapp: Any, tmp_path: Path) -> Non
         assert not window.grab().isNull()
         pictures.append(name)
 
-    story = Story(tmp_path, picture)
+    story = TrustStory(tmp_path / "data", picture)
     try:
         story.tell()
         kinds = [(e.action, e.kind) for e in reversed(story.cockpit.actions.activity())]

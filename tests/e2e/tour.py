@@ -20,7 +20,7 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from PySide6.QtWidgets import QApplication, QWidget
 
-    from tests.e2e.story import Story
+    from tests.e2e.story_trust import TrustStory
     from ui import theme
 
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/tour")
@@ -38,7 +38,7 @@ def main() -> int:
         shown.save(str(folder / f"{name}.png"))
         print(f"  {time.monotonic() - STARTED:6.1f} s  {name}", flush=True)
 
-    story = Story(folder / "data", picture)
+    story = TrustStory(folder / "data", picture)
     try:
         story.tell()
         entries = story.cockpit.actions.activity()
