@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV := .venv/bin
 SETUP := build/.setup
 HERE := $(shell pwd -P)
-XVFB := xvfb-run -a -s "-screen 0 1280x800x24"
+SIZE ?= 1280x800
+SCALE ?= 1
+XVFB := xvfb-run -a -s "-screen 0 $(SIZE)x24"
 ONLY ?=
 
 .DEFAULT_GOAL := help
@@ -40,8 +42,8 @@ lint: $(SETUP) ## ruff and mypy alone
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 
-tour: $(SETUP) ## drives the real window through the whole story; pictures in build/tour
-	$(XVFB) $(VENV)/python tests/e2e/tour.py
+tour: $(SETUP) ## drives the real window through the whole story; pictures in build/tour (SIZE=3840x2160 SCALE=2 for a wall)
+	QT_SCALE_FACTOR=$(SCALE) $(XVFB) $(VENV)/python tests/e2e/tour.py
 
 bench: $(SETUP) ## the figures, each beside its rival: build/bench.json (ONLY=name for some)
 	$(XVFB) $(VENV)/python tests/bench/run.py $(ONLY)

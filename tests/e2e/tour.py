@@ -38,7 +38,9 @@ def main() -> int:
         shown.save(str(folder / f"{name}.png"))
         print(f"  {time.monotonic() - STARTED:6.1f} s  {name}", flush=True)
 
-    story = TrustStory(folder / "data", picture)
+    # the whole screen: 1280x800, or what `make tour SIZE=` made it
+    whole = app.primaryScreen().size()
+    story = TrustStory(folder / "data", picture, (whole.width(), whole.height()))
     try:
         story.tell()
         entries = story.cockpit.actions.activity()
