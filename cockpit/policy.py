@@ -336,7 +336,7 @@ class PolicyKeeper:
         if words != self._told or not self._notices.told(WAITS):
             self._told = words
             hint = "`release-cockpit policy diff` shows it; accept or refuse it."
-            self._notices.tell(Severity.WARNING, "A change of the policy waits for you", words, hint=hint, key=WAITS)
+            self._notices.tell(Severity.WARNING, "A change of the policy waits for you", words, hint=hint, key=WAITS, place="policy")
 
     def _what(self, change: PolicyChange | None) -> str:
         return f"Commit {change.commit[:12]}" if change is not None and change.commit else f"What stands in {self._config.name}"

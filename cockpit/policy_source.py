@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
-from cockpit.connectors.text import one_line, plain
+from cockpit.connectors.text import one_line, plain, without_secrets
 from cockpit.domain.errors import BadPayload, NotFound
 from cockpit.storage.policy_check import stays_inside
 from cockpit.storage.policy_copy import KEY_FILES, Policy
@@ -94,8 +94,8 @@ def shared_policy(source: PolicySource) -> Found:
 
 
 def origin_of(source: PolicySource) -> str:
-    """The place of a shared policy in words that also tell it from others."""
-    return f"{source.repository} {source.remote + '/' if source.remote else ''}{source.ref} {source.file}"
+    """The place of a shared policy in words that also tell it from others; they are journaled, so without what an address may hide."""
+    return without_secrets(f"{source.repository} {source.remote + '/' if source.remote else ''}{source.ref} {source.file}")
 
 
 class _Git(Protocol):

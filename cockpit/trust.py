@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from cockpit.services.calendars import Calendars, configured_in
+from cockpit.services.calendars import Calendars, configured_in, hard_in
+from cockpit.services.carrying import carry_out
 from cockpit.services.decisions import Keeper
 from cockpit.services.holding import Holding
 from cockpit.services.locks import Locks
@@ -36,6 +38,7 @@ class Trust:
         self._holding = Holding(store, runner, cockpit.connections, notices, self.words.hold, who, clock_us)
         hands = hands_of(actions, cockpit.connections, store, clock_us)
         self.rollouts = Rollouts(store, runner, main, Record(cockpit.journal, runner), hands, notices, clock_us)
+        self.requests.carry_out = partial(carry_out, actions, self.rollouts, automatic=True)
         actions.calendars = self.calendars
         actions.locked = self.locks.needed
         actions.emergency_said = self.words.emergency
@@ -50,6 +53,7 @@ class Trust:
         self.words.me, self.words.rules, self.words.read_only = me, rules, read_only
         self.locks.rules = rules
         self.calendars.configured = configured_in(settings.connections)
+        self.calendars.hard = hard_in(settings.connections)
         self._cockpit.actions.decisions.instruct(rules)
 
     def use(self, connected: tuple[Connected, ...], lock: Lock | None) -> tuple[Keeper, ...]:

@@ -17,11 +17,11 @@ from cockpit.domain.reversibility import Way
 from cockpit.domain.strategy import ServiceSet
 from cockpit.policy import PolicyKeeper, rules_of
 from cockpit.policy_force import in_force
-from cockpit.policy_source import without_own
+from cockpit.policy_source import origin_of, without_own
 from cockpit.services.notices import Notices
 from cockpit.storage.database import open_database
 from cockpit.storage.journal import Entry, Journal
-from cockpit.storage.settings import Settings, load, tables
+from cockpit.storage.settings import PolicySource, Settings, load, tables
 from tests.fakes.running import FakeMain, InlineRunner
 
 ME = "[me]\nname = 'You'\nemail = 'You@x.org'\n"
@@ -125,6 +125,7 @@ def test_a_change_waits_and_a_refused_one_stays_away(desk: Desk) -> None:
     assert pending is not None
     assert "-approvals = 2\n+approvals = 1" in pending.diff
     assert "A change of the policy waits for you: What stands in cockpit.toml." in desk.loud()
+    assert [n.place for n in desk.notices.history if n.key == "policy"] == ["policy"], "a click on it leads there"
     desk.keeper.refuse("two pairs of eyes")
     desk.look()
     assert (desk.keeper.pending, desk.approvals) == (None, 2)
@@ -611,6 +612,10 @@ def test_a_remote_is_fetched_and_a_forced_push_is_seen(desk: Desk, tmp_path: Pat
     desk.look()
     assert desk.approvals == 2
     assert desk.keeper.problem is not None
+
+
+def test_a_password_in_the_remotes_address_is_kept_nowhere() -> None:
+    assert origin_of(PolicySource("/p", remote="https://me:token@forge/p.git")) == "/p https://***@forge/p.git/main cockpit.toml"
 
 
 def test_at_the_start_a_shared_policy_that_was_never_read_is_waited_for(desk: Desk, team: Repository) -> None:

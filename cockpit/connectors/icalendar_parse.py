@@ -114,7 +114,15 @@ class Events:
             if _text(event, "STATUS").upper() == "CANCELLED":
                 continue
             name = _text(event, "SUMMARY") or "a freeze without a name"
-            yield Freeze(name, _at_us(event["DTSTART"].dt, zone), _at_us(event["DTEND"].dt, zone), self.name)
+            yield Freeze(name, *_span(event["DTSTART"].dt, event["DTEND"].dt, zone), self.name)
+
+
+def _span(start: Any, end: Any, zone: Any) -> tuple[int, int]:
+    """Begin and end in UTC microseconds. In the hour that a clock skips both may fall onto one moment: the length then tells the end."""
+    begin_us, end_us = _at_us(start, zone), _at_us(end, zone)
+    if end_us <= begin_us and type(end) is type(start) and getattr(start, "tzinfo", None) == getattr(end, "tzinfo", None):
+        end_us = begin_us + max(timedelta(0), end - start) // timedelta(microseconds=1)
+    return begin_us, end_us
 
 
 def _lines(body: bytes) -> list[str]:

@@ -42,13 +42,14 @@ class Freezes(Struct, frozen=True, gc=False):
 
     `now`: freezes in force, hard ones first. `next`: the first that begins later. `safe`: (start_us, end_us) of the next time without any
     freeze that is long enough; it may have begun already. `unknown`: calendars that did not answer: while there is any, nothing is known to
-    be safe.
+    be safe. `closed`: those of them whose freezes no override passes.
     """
 
     now: tuple[Freeze, ...] = ()
     next: Freeze | None = None
     safe: tuple[int, int] | None = None
     unknown: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
 
 
 class VenueRule(Struct, frozen=True):

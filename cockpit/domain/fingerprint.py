@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from cockpit.domain.lines import Line, LineState, listed
-from cockpit.domain.release import Fleet, Node
+from cockpit.domain.release import Fleet, Node, Version
 
 T = TypeVar("T")
 
@@ -146,12 +146,30 @@ def fleet_line(fleet: Fleet, kind: str, target: str, at_us: int, rollout: str = 
     return Line(LineState.BLOCKED, words, at_us, "versions", insist=half <= {target})
 
 
-def promotion_line(name: str, before: Fleet | None, fleet: Fleet | None, digest: str, at_us: int) -> Line:
+def why_not_first(name: str, before: Fleet | None, version: Version) -> str:
+    """Why the environment before does not run exactly this artifact on every node; "" where it does. A name says nothing: tags move."""
+    live = before.live if before is not None else None
+    if before is None or (before.nodes and live is None):
+        why = "it runs not known"
+    elif live is None:
+        why = "it runs nothing"
+    elif not fingerprint(before).whole:
+        why = "its nodes do not agree"
+    elif live.digest == version.digest:
+        return ""
+    elif live.version != version.name:
+        why = f"it runs {live.version or f'the artifact {live.digest[:12]}'}"
+    else:
+        why = f"it runs another artifact of {live.version}"
+    return f"{name} comes first: {why}"
+
+
+def promotion_line(name: str, before: Fleet | None, fleet: Fleet | None, target: Version, at_us: int) -> Line:
     """Is it the artifact that the environment before runs, and what differs there: configuration and flags."""
-    if before is None or before.live is None:
-        return Line(LineState.UNKNOWN, f"what {name} runs is not known", at_us, "versions")
-    if before.live.digest != digest:
-        return Line(LineState.BLOCKED, f"{name} runs another artifact ({before.live.digest[:12]})", at_us, "versions")
+    why = why_not_first(name, before, target)
+    if before is None or why:
+        known = before is not None and (before.live is not None or not before.nodes)
+        return Line(LineState.BLOCKED if known else LineState.UNKNOWN, why, at_us, "versions")
     there, here = fingerprint(before), fingerprint(fleet) if fleet is not None else Fingerprint(0)
     same = f"the artifact that {name} runs"
     if not (there.config or there.flags) or not (here.config or here.flags):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from cockpit.domain.approvals import ApprovalRule
 from cockpit.domain.reversibility import Declaration
 from cockpit.domain.strategy import ServiceSet, Strategy
+
+if TYPE_CHECKING:
+    from cockpit.domain.rollout import RolloutPlan
 
 
 class Rules(Struct, frozen=True):
@@ -25,6 +30,18 @@ class Rules(Struct, frozen=True):
     may: dict[str, frozenset[str]] = {}
     declared: dict[str, dict[str, Declaration]] = {}
     sets: dict[str, ServiceSet] = {}
+
+    def why_in_steps(self, planned: RolloutPlan) -> str:
+        """Why this plan is not carried out all at once; "" where it may be. Going back and an emergency never wait for steps."""
+        strategy = self.strategies.get(planned.environment)
+        if planned.kind != "deploy" or planned.emergency or strategy is None or not strategy.steps:
+            return ""
+        return f"The policy wants deployments to {planned.environment} done in steps: {strategy.name}."
+
+    def bake_s(self, environment: str) -> float:
+        """How long a deployment there waits between its steps, in seconds, by its strategy."""
+        strategy = self.strategies.get(environment)
+        return sum(step.seconds for step in strategy.steps if step.do == "bake") if strategy is not None else 0.0
 
     def approval(self, environment: str) -> ApprovalRule:
         """The rule of that environment."""

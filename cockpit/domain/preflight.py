@@ -92,7 +92,7 @@ def _artifact_line(target: Version, facts: Facts) -> Line:
     if known is None or known.stale(facts.now_us):
         return Line(LineState.UNKNOWN, f"whether the artifact of {target.name} still exists is not known", seen, "sources")
     if not target.digest:
-        return Line(LineState.BLOCKED, f"the digest of {target.name} is not known: no artifact of its commit exists", seen, "versions")
+        return Line(LineState.BLOCKED, f"no artifact of {target.name} is known: its digest is missing", seen, "versions")
     if any(a.digest == target.digest for a in known.value):
         return Line(LineState.OK, f"artifact {target.digest[:12]} exists", seen)
     return Line(LineState.BLOCKED, f"the artifact of {target.name} is gone", seen, "versions")
@@ -160,11 +160,11 @@ def _ready_lines(kind: str, target: Version, facts: Facts, around: Surroundings)
     yield _tests_line(kind, target, around.checks, facts.now_us)
     if around.gates.freezes is not None:
         yield _freeze_line(kind, around.gates, facts.now_us)
-    yield _hold_line(kind, target, around, facts)
+    yield _hold_line(target, around, facts)
     if kind == "deploy" and around.environment.after:
         before = around.before.value if around.before is not None and not around.before.stale(facts.now_us) else None
         fleet = facts.fleet.value if facts.fleet is not None else None
-        yield promotion_line(around.environment.after, before, fleet, target.digest, _seen(around.before))
+        yield promotion_line(around.environment.after, before, fleet, target, _seen(around.before))
 
 
 def _approvals_line(kind: str, target: Version, around: Surroundings, decision: Decision, now_us: int) -> Line:
@@ -203,6 +203,9 @@ def _freeze_line(kind: str, gates: Gates, now_us: int) -> Line:
     if freezes is None or not (freezes.now or freezes.unknown):
         following = freezes.next if freezes is not None else None
         ahead = f"; the next is {following.name}, {moment(following.start_us)}" if following is not None else ""
+        if kind == "deploy" and following is not None and now_us < following.start_us < now_us + gates.duration_s * 1e6:
+            words = f"no freeze now, but it would still be under way when {following.name} begins, {moment(following.start_us)}"
+            return Line(LineState.WARNING, words, now_us, "freezes")
         return Line(LineState.OK, f"no freeze now{ahead}", now_us, "freezes")
     words = why_frozen(freezes, None)
     if kind == "rollback":
@@ -214,10 +217,10 @@ def _freeze_line(kind: str, gates: Gates, now_us: int) -> Line:
     return Line(LineState.WARNING, f"{words}; {passed}", now_us, "freezes")
 
 
-def _hold_line(kind: str, target: Version, around: Surroundings, facts: Facts) -> Line:
+def _hold_line(target: Version, around: Surroundings, facts: Facts) -> Line:
     fleet, hold = facts.fleet.value if facts.fleet is not None else None, around.gates.hold
     if hold is not None:
-        return Line(LineState.BLOCKED, why_held(hold), facts.now_us, "approvals", insist=kind == "rollback")
+        return Line(LineState.BLOCKED, why_held(hold), facts.now_us, "approvals")
     if fleet is not None and target.digest and target.digest in fleet.held:
         words = f"the deployment system was told to leave {target.name} alone"
         return Line(LineState.WARNING, words, _seen(facts.fleet), "approvals")

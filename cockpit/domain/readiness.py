@@ -7,7 +7,7 @@ from msgspec import Struct
 from cockpit.domain.approvals import Decision
 from cockpit.domain.calendar import Freezes
 from cockpit.domain.checks import CheckState, Summary
-from cockpit.domain.fingerprint import fingerprint
+from cockpit.domain.fingerprint import why_not_first
 from cockpit.domain.lines import listed, moment
 from cockpit.domain.release import Environment, Fleet, Version
 from cockpit.domain.statements import Hold, Override
@@ -31,11 +31,12 @@ class Readiness(Struct, frozen=True, gc=False):
 
 
 class Gates(Struct, frozen=True, gc=False):
-    """What may hold a version back besides tests and approvals. `freezes` None: no calendar was asked."""
+    """What may hold a version back besides tests and approvals. `freezes` None: no calendar was asked. `duration_s`: expected."""
 
     freezes: Freezes | None = None
     override: Override | None = None
     hold: Hold | None = None
+    duration_s: float = 0.0
 
 
 def readiness(
@@ -52,9 +53,9 @@ def readiness(
         words = "; ".join(checks.reasons) or str(checks.state)
         reasons.append(Reason("checks", f"tests are {checks.state}: {words}"))
     reasons += [Reason("approvals", text) for text in decision.reasons]
-    missing = _not_there(version, before) if environment.after else ""
+    missing = why_not_first(environment.after, before, version) if environment.after else ""
     if missing:
-        reasons.append(Reason("versions", f"{environment.after} comes first: {missing}"))
+        reasons.append(Reason("versions", missing))
     frozen = why_frozen(gates.freezes, gates.override) if gates is not None and gates.freezes is not None else ""
     if frozen:
         reasons.append(Reason("freezes", frozen))
@@ -64,9 +65,9 @@ def readiness(
 
 
 def why_frozen(freezes: Freezes, override: Override | None) -> str:
-    """Why nothing may be deployed now; "" where it may. An override passes all but a hard freeze."""
+    """Why nothing may be deployed now; "" where it may. An override passes all but a hard freeze, or one that may be hard."""
     hard = [f for f in freezes.now if f.hard]
-    if override is not None and not hard:
+    if override is not None and not hard and not freezes.closed:
         return ""
     if freezes.now:
         first = (hard or list(freezes.now))[0]
@@ -74,26 +75,11 @@ def why_frozen(freezes: Freezes, override: Override | None) -> str:
         words = f"frozen until {until}: {first.name}" + (f" ({first.source})" if first.source else "")
         words += "; a hard freeze, no override passes it" if hard else ""
         return f"{words}; next safe window from {moment(freezes.safe[0])}" if freezes.safe is not None else words
-    return f"whether it is frozen is not known: {listed(freezes.unknown)} does not answer" if freezes.unknown else ""
+    words = f"whether it is frozen is not known: {listed(freezes.unknown)} does not answer" if freezes.unknown else ""
+    return words + ("; its freezes are hard, no override passes them" if freezes.closed else "")
 
 
 def why_held(hold: Hold) -> str:
     """Who holds a version, since when and why, and what ends it."""
     why = hold.reason or "no reason given"
     return f"{hold.version} is held by {hold.who or 'nobody known'} since {moment(hold.at_us)}: {why} (a named person clears it)"
-
-
-def _not_there(version: Version, before: Fleet | None) -> str:
-    """Why `before` does not run exactly this artifact on every node; "" where it does. A name says nothing: tags move."""
-    if before is None or (before.nodes and before.live is None):
-        return "it runs not known"
-    live = before.live
-    if live is None:
-        return "it runs nothing"
-    if not fingerprint(before).whole:
-        return "its nodes do not agree"
-    if live.digest == version.digest:
-        return ""
-    if live.version != version.name:
-        return f"it runs {live.version or f'the artifact {live.digest[:12]}'}"
-    return f"it runs another artifact of {live.version}"

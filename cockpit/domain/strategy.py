@@ -155,7 +155,7 @@ class Rollout(Struct, frozen=True, gc=False):
     """Several steps carried out in order: a strategy's deployment, or several services rolled back together.
 
     `on_failure`: stop, or back (undo in reverse order). `rehearsal`: every question is asked, nothing is sent. `going_back`: the way that
-    it goes on after a pause.
+    it goes on after a pause. `automatic`: no person stands behind it, so it insists on nothing; until a person sends it on.
     """
 
     key: str
@@ -171,6 +171,7 @@ class Rollout(Struct, frozen=True, gc=False):
     ended_at_us: int = 0
     message: str = ""
     going_back: bool = False
+    automatic: bool = False
 
     @property
     def current(self) -> int:

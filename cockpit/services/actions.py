@@ -18,6 +18,7 @@ from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan, plan
 from cockpit.services import planning, status, ways
 from cockpit.services.calendars import Calendars
+from cockpit.services.carrying import automatic_at
 from cockpit.services.ci_actions import CiActions
 from cockpit.services.connections import Connections
 from cockpit.services.decisions import Decisions
@@ -83,6 +84,8 @@ class Actions:
         self.locked: Callable[[str, str], bool] = lambda service, environment: False
         self.emergency_said: Callable[[Action, str], None] | None = None
         self._read_only = ""
+        if execution is not None:
+            execution.acted_alone = self._acted_alone
 
     @property
     def read_only(self) -> str:
@@ -173,6 +176,14 @@ class Actions:
         """
         if automatic and planned.emergency:
             raise NotAllowed("Only a person acts in an emergency.", hint="Nothing was sent.")
+        why = self.rules.why_in_steps(planned)
+        if why:
+            hint = f"`release-cockpit deploy {planned.service} {planned.environment} {planned.target.name}` begins them. Nothing was sent."
+            raise NotAllowed(why, hint=hint, title="It is done in steps")
+        return self._begin(self.still(planned, automatic=automatic), reason.strip(), uuid4().hex, automatic=automatic)
+
+    def still(self, planned: RolloutPlan, *, automatic: bool = False) -> Planned:
+        """The same plan made anew with all that was said meanwhile; NotAllowed where any of its facts is no longer so."""
         if planned.kind == "deploy":
             self._hear_all()
         at = (planned.kind, planned.service, planned.environment, planned.target.name)
@@ -181,7 +192,7 @@ class Actions:
             changed = what_changed(planned, fresh)
             if changed:
                 raise NotAllowed(f"The plan changed: {changed}.", hint="Nothing was sent. Read the plan again, then arm it.")
-        return self._begin(fresh, reason.strip(), uuid4().hex, automatic=automatic)
+        return fresh
 
     def fire_step(self, step: Step, kind: str, reason: str, key: str) -> Action:
         """Carry out one step of a rollout under this key, on the step's nodes; NotAllowed where nothing was sent.
@@ -190,10 +201,11 @@ class Actions:
         """
         if kind == "deploy":
             self._hear_all()
-        fresh = self.plan(kind, step.service, step.environment, step.version)
+        automatic = kind == "deploy" and automatic_at(self._store.state, step.service, step.environment)
+        fresh = self.plan(kind, step.service, step.environment, step.version, automatic=automatic)
         if fresh.target is not None and fresh.target.digest != step.digest:
             raise NotAllowed(f"{step.version} is another artifact by now ({fresh.target.digest[:12]}).", hint="Nothing was sent.")
-        return self._begin(fresh, reason.strip(), key, nodes=step.nodes)
+        return self._begin(fresh, reason.strip(), key, nodes=step.nodes, automatic=automatic)
 
     def _begin(self, fresh: Planned, reason: str, key: str, *, nodes: tuple[str, ...] = (), automatic: bool = False) -> Action:
         if self._execution is None:
@@ -214,12 +226,13 @@ class Actions:
         )
         words = f"emergency: {reason}" if fresh.emergency else reason
         at = (action.service, action.environment, action.version, action.digest, action.kind)
-        self._execution.begin(action, DeployRequest(*at, self.me.signature, words, nodes))
-        if fresh.insists:
-            self._execution.note(action, f"insisted on: {'; '.join(fresh.insists)}")
-        if fresh.emergency and self.emergency_said is not None:
-            self.emergency_said(action, reason)
+        alone = reason if fresh.emergency else ""
+        self._execution.begin(action, DeployRequest(*at, self.me.signature, words, nodes), fresh.insists, alone)
         return action
+
+    def _acted_alone(self, action: Action, reason: str) -> None:
+        if self.emergency_said is not None:
+            self.emergency_said(action, reason)
 
     def _hear_all(self) -> None:
         """A rejection given elsewhere a moment ago counts too."""

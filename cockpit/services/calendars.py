@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,8 +24,9 @@ from cockpit.domain.calendar import (
 )
 from cockpit.domain.errors import ConnectorError
 from cockpit.domain.facts import Fact
+from cockpit.domain.memo import Same
 from cockpit.domain.policy import Rules
-from cockpit.domain.statements import Override, overrides
+from cockpit.domain.statements import Override, Statement, overrides
 from cockpit.services.connections import Connected
 from cockpit.services.store import AppState, Store
 
@@ -37,6 +39,7 @@ DEADLINE_S = 86_400.0  # calendars change slowly: what one said yesterday still 
 INTERVAL_S = 60.0
 AHEAD_DAYS = 60  # a day old, an answer still covers the time in which a safe window is looked for
 _KEPT = 64
+Silent = tuple[tuple[str, bool], ...]  # calendars that do not answer, and whether their freezes are hard
 
 
 class CalendarJob:
@@ -77,6 +80,11 @@ def configured_in(connections: Mapping[str, ConnectionSettings], kinds: tuple[st
     return {id_: environment_names(c.options.get("environments", "")) for id_, c in connections.items() if c.kind in kinds}
 
 
+def hard_in(connections: Mapping[str, ConnectionSettings], kinds: tuple[str, ...] = (KIND,)) -> frozenset[str]:
+    """The calendars whose freezes no override passes, by connection id."""
+    return frozenset(id_ for id_, c in connections.items() if c.kind in kinds and c.options.get("hard", "") == "true")
+
+
 def freezes_of(
     state: AppState,
     rules: Rules,
@@ -84,39 +92,56 @@ def freezes_of(
     now_us: int,
     duration_s: float,
     configured: Mapping[str, tuple[str, ...]] | None = None,
+    hard: frozenset[str] = frozenset(),
 ) -> Freezes:
     """What holds in that environment now; see `Calendars`, which remembers the answer."""
     known = configured or {}
-    return _look(state, rules, environment, now_us, duration_s, _unknown(state, rules, environment, now_us, known), known)
+    return _look(state, rules, environment, now_us, duration_s, _unknown(state, rules, environment, now_us, known, hard), known)
 
 
 def passed_by(state: AppState, freezes: Freezes, rules: Rules, environment: str, service: str, now_us: int) -> Override | None:
     """The override that passes these freezes for that service, the one that lasts longest; a hard freeze is passed by nobody.
 
-    It counts only where the policy says that this person may.
+    Nor is a calendar of hard freezes that does not answer. It counts only where the policy says that this person may.
     """
-    if any(f.hard for f in freezes.now):
+    if freezes.closed or any(f.hard for f in freezes.now):
         return None
     may = rules.may.get("freeze", frozenset())
-    mine = (o for o in overrides(state.statements, now_us) if o.environment == environment and o.service in ("", service) and o.who in may)
+    standing = _standing(Same(state.statements), may, now_us)
+    mine = (o for o in standing if o.environment == environment and o.service in ("", service))
     return max(mine, key=lambda o: o.until_us, default=None)
+
+
+@lru_cache(maxsize=4)
+def _passes(same: Same[tuple[Statement, ...]], may: frozenset[str]) -> tuple[Statement, ...]:
+    """What these people said of passing freezes, and what ended it, so that a thousand other words cost a plan nothing."""
+    said = tuple(s for s in same.value if s.kind == "override" and s.who in may)
+    ids = {s.id for s in said}
+    return (*said, *(s for s in same.value if s.kind == "end" and s.about in ids))
+
+
+@lru_cache(maxsize=4)
+def _standing(same: Same[tuple[Statement, ...]], may: frozenset[str], now_us: int) -> tuple[Override, ...]:
+    return overrides(_passes(same, may), now_us)  # asked more than once for one plan
 
 
 class Calendars:
     """`freezes_of` for those who ask each second: computed again only when an input or the answer changes. Main thread only.
 
     `configured`: the calendars that the settings name, by connection id, with their environments (none: all). One of them that could not
-    even be made is missing from the state, and is unknown all the same. Replace it when the settings change.
+    even be made is missing from the state, and is unknown all the same. `hard`: those whose freezes no override passes. Replace both when
+    the settings change.
     """
 
     def __init__(self, configured: Mapping[str, tuple[str, ...]] | None = None) -> None:
         self.configured: Mapping[str, tuple[str, ...]] = configured or {}
+        self.hard: frozenset[str] = frozenset()
         self._known: dict[tuple[str, float], _Answer] = {}
 
     def freezes_of(self, state: AppState, rules: Rules, environment: str, now_us: int, duration_s: float) -> Freezes:
         """What holds in that environment now, and the next window for something that takes `duration_s`."""
         key = (environment, duration_s)
-        unknown = _unknown(state, rules, environment, now_us, self.configured)
+        unknown = _unknown(state, rules, environment, now_us, self.configured, self.hard)
         known = self._known.get(key)
         if known is not None and known.fits(state, rules, unknown, now_us):
             return known.freezes
@@ -138,9 +163,9 @@ class _Answer(Struct, frozen=True):
     until_us: int
     facts: dict[str, Fact[tuple[Freeze, ...]]]
     names: dict[str, tuple[str, ...]]
-    unknown: tuple[str, ...]
+    unknown: Silent
 
-    def fits(self, state: AppState, rules: Rules, unknown: tuple[str, ...], now_us: int) -> bool:
+    def fits(self, state: AppState, rules: Rules, unknown: Silent, now_us: int) -> bool:
         same = self.facts is state.freezes and self.names is rules.freezes and self.unknown == unknown
         return same and self.from_us <= now_us < self.until_us
 
@@ -151,12 +176,13 @@ def _look(
     environment: str,
     now_us: int,
     duration_s: float,
-    unknown: tuple[str, ...],
+    unknown: Silent,
     configured: Mapping[str, tuple[str, ...]],
 ) -> Freezes:
     venue = windows(rules.freezes.get(environment, ()), now_us - DAY_US, now_us + microseconds(HORIZON_S) + DAY_US)
     found = look(merged((*venue, *_relevant(state, configured))), environment, now_us, duration_s)
-    return replace(found, unknown=unknown, safe=None if unknown else found.safe)
+    names = tuple(name for name, _ in unknown)
+    return replace(found, unknown=names, safe=None if names else found.safe, closed=tuple(name for name, hard in unknown if hard))
 
 
 def _relevant(state: AppState, configured: Mapping[str, tuple[str, ...]]) -> tuple[Freeze, ...]:
@@ -173,7 +199,9 @@ def _asked(state: AppState) -> tuple[str, ...]:
     return tuple(id_ for id_, health in state.sources.items() if health.kind == KIND)
 
 
-def _unknown(state: AppState, rules: Rules, environment: str, now_us: int, configured: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _unknown(
+    state: AppState, rules: Rules, environment: str, now_us: int, configured: Mapping[str, tuple[str, ...]], hard: frozenset[str]
+) -> Silent:
     silent = []
     for id_ in dict.fromkeys((*_asked(state), *configured, *state.freezes)):
         fact, health, mine = state.freezes.get(id_), state.sources.get(id_), configured.get(id_, ())
@@ -181,8 +209,10 @@ def _unknown(state: AppState, rules: Rules, environment: str, now_us: int, confi
         if gone or (mine and environment not in mine):
             continue
         if fact is None or fact.stale(now_us):
-            silent.append(health.title if health is not None else id_)
-    misspelt = [f"the venue rule {name}" for name in rules.freezes.get(environment, ()) if name not in BUILTIN]
+            # what it said last counts too: a settings file may not say what its events are
+            closed = id_ in hard or (fact is not None and any(f.hard and f.holds_in(environment) for f in fact.value))
+            silent.append((health.title if health is not None else id_, closed))
+    misspelt = [(f"the venue rule {name}", False) for name in rules.freezes.get(environment, ()) if name not in BUILTIN]
     return (*silent, *misspelt)
 
 

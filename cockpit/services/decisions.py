@@ -185,10 +185,11 @@ class Decisions:
 
     # -- say -----------------------------------------------------------------------------------------------------------------
 
-    def say(self, statement: Statement, done: Callable[[Outcome[Statement]], None]) -> None:
-        """Record it: signed and shared where the service's words are kept so, else in this machine's journal.
+    def say(self, statement: Statement, done: Callable[[Outcome[Statement]], None], lane: str = LANE) -> None:
+        """Record it: signed and shared where the service's words are kept so, else in this machine's journal, once in any case.
 
         `done` gets the word as it is kept. One that was signed and could not be shared counts here; it is shared later, and that is told.
+        `lane`: behind what, and before what, it is written into the journal.
         """
         keeper = self._keeper(statement.service)
         if self._journal is None:
@@ -196,10 +197,10 @@ class Decisions:
         elif keeper is None and statement.kind not in UNSIGNED and any(rule.signed for rule in self._rules.approvals.values()):
             done(Outcome(error=NotAllowed(_NO_KEEPER, hint="Wait until it is, or look at Sources.", title="Not connected")))
         elif keeper is None:
-            self._record(self._journal, statement, done)
+            self._record(self._journal, statement, done, lane)
         elif statement.kind in FIRST_HERE:
-            self._record(self._journal, statement, done)
-            self._sign(self._journal, keeper, statement, self._only_here)
+            self._record(self._journal, statement, done, lane)
+            self._sign(None, keeper, statement, self._only_here)
         else:
             self._sign(self._journal, keeper, statement, done)
 
@@ -207,7 +208,12 @@ class Decisions:
         """Who keeps words on that service; those on every service are kept by the first."""
         return next((keeper for keeper in self._keepers if not service or service in keeper.services), None)
 
-    def _record(self, journal: Journal, statement: Statement, done: Callable[[Outcome[Statement]], None]) -> None:
+    def note(self, statement: Statement, done: Callable[[Outcome[Statement]], None], lane: str = LANE) -> None:
+        """Record in this machine's journal alone what somebody else did, for whom nobody here can sign."""
+        if self._journal is not None:
+            self._record(self._journal, statement, done, lane)
+
+    def _record(self, journal: Journal, statement: Statement, done: Callable[[Outcome[Statement]], None], lane: str = LANE) -> None:
         word = replace(statement, id=statement.id or uuid4().hex, source="journal")
 
         def recorded(outcome: Outcome[Entry]) -> None:
@@ -218,9 +224,9 @@ class Decisions:
                 self._publish()
             done(Outcome(word if outcome.error is None else None, outcome.error))
 
-        self._runner.submit(LANE, partial(_append, journal, word), recorded)
+        self._runner.submit(lane, partial(_append, journal, word), recorded)
 
-    def _sign(self, journal: Journal, keeper: Keeper, statement: Statement, done: Callable[[Outcome[Statement]], None]) -> None:
+    def _sign(self, journal: Journal | None, keeper: Keeper, statement: Statement, done: Callable[[Outcome[Statement]], None]) -> None:
         def signed(outcome: Outcome[_Signed]) -> None:
             answer = outcome.value
             if answer is not None:
@@ -274,8 +280,8 @@ class WordsJob:
         return max(base_s, EXCHANGE_S)
 
 
-def _signed_by(keeper: SignedWords, journal: Journal, statement: Statement) -> _Signed:
-    """Sign the word and note it in the journal; in a worker."""
+def _signed_by(keeper: SignedWords, journal: Journal | None, statement: Statement) -> _Signed:
+    """Sign the word and note it in the journal, unless it stands there already (None); in a worker."""
     troubles: list[CockpitError] = []
     word: Statement | None = None
     try:
@@ -285,7 +291,7 @@ def _signed_by(keeper: SignedWords, journal: Journal, statement: Statement) -> _
     every = keeper.statements()
     if word is None:
         word = next((w for w in every if _moment(w) == _moment(statement) and not w.why_not), None)
-    if word is not None:
+    if word is not None and journal is not None:
         try:
             _append(journal, replace(word, name=statement.name or word.name))
         except StorageError as error:

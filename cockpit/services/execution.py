@@ -7,41 +7,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.connectors.ports import DeployRequest
 from cockpit.domain.errors import AuthFailed, CockpitError, NotAllowed, NotFound, RateLimited, StorageError, Unreachable
 from cockpit.domain.facts import Fact, place
+from cockpit.domain.fingerprint import prove
 from cockpit.domain.release import Deployment, DeployState, Fleet
 from cockpit.domain.rollout import Action, ActionState, LineState
 from cockpit.services.clock import Fresh
 from cockpit.services.connections import Connections
 from cockpit.services.notices import Notices, Severity
-from cockpit.services.outcomes import HINTS, REFUSALS, find_ours, is_of, let_go_of, name_of, odd, prove, taken_up
+from cockpit.services.outcomes import HINTS, REFUSALS, find_ours, is_of, lane_of, let_go_of, name_of, odd, superseded, taken_up
 from cockpit.services.outcomes import LATENCY_LINE as LATENCY_LINE
+from cockpit.services.pace import Pace as Pace
 from cockpit.services.runtime import MainThread, Outcome, Runner
 from cockpit.services.store import Store
 from cockpit.storage.journal import Entry, Journal
 
 if TYPE_CHECKING:
     from cockpit.services.locks import Locks
-
-
-class Pace(Struct, frozen=True):
-    """How often is asked, and how long is waited before a thing is called by its name.
-
-    `settle_s`: a key counts as "not sent" only after the system said for so long, asked again and again, that it never saw it;
-    `verify_s`: how long the nodes may take to show the new digest after the system says that it is done.
-    Both count what was waited here and not the wall clock, which sleep and a correction move.
-    `fresh_s`: a click that could not be sent within this time is not sent any more.
-    """
-
-    follow_s: float = 0.5
-    slow_s: float = 5.0
-    settle_s: float = 15.0
-    verify_s: float = 30.0
-    fresh_s: float = 30.0
 
 
 class Execution:
@@ -68,7 +53,9 @@ class Execution:
         self._pace = pace
         self._closed = False
         self._refusals: dict[str, str] = {}  # words of those that could not be confirmed at once
+        self._alone: dict[str, str] = {}  # by key: why a person acts alone, until the debt of it is told
         self.locks: Locks | None = None  # where it is set, an action takes its environment's lock first
+        self.acted_alone: Callable[[Action, str], None] | None = None  # told of an emergency once it may have happened
         self.ended: list[Callable[[Action], None]] = []  # told of every action that ended, on the main thread
 
     def close(self) -> None:
@@ -77,15 +64,20 @@ class Execution:
 
     # -- begin ---------------------------------------------------------------------------------------------------------------
 
-    def begin(self, action: Action, request: DeployRequest) -> None:
-        """Write the intent, take the lock where one is needed, then send the one POST."""
+    def begin(self, action: Action, request: DeployRequest, insists: tuple[str, ...] = (), alone: str = "") -> None:
+        """Write the intent, take the lock where one is needed, then send the one POST.
+
+        `insists`: what the person passes over; `alone`: why one person acts alone, "" where it is no emergency. Both stand in the intent.
+        """
         action = replace(action, nodes=request.nodes)
+        self._alone |= {action.key: alone} if alone else {}
         self._put(action)
         api = self._connections.deployment(action.service)
         fresh = Fresh(self._pace.fresh_s, self._clock_us)
+        said = ({"insists": insists} if insists else {}) | ({"emergency": True, "alone": alone} if alone else {})
 
         def work() -> Deployment:
-            self._record("intent", action, msgspec.to_builtins(action) | {"reason": request.reason})
+            self._record("intent", action, msgspec.to_builtins(action) | {"reason": request.reason} | said)
             if api is None:
                 raise Unreachable("The deployment system is not connected.", hint="See Sources for what is missing.")
             taken = self.locks.take_for(action, request.reason) if self.locks is not None else {}
@@ -147,8 +139,16 @@ class Execution:
         action, now = self._store.state.actions[key], self._clock_us()
         self._put(replace(action.to(ActionState.FOLLOWING), deployment=deployment, accepted_at_us=now, message=""))
         self._notices.over(f"unknown:{key}")
+        # in this order on the disk: whoever takes it up where its system has it knows that the debt of it stands
+        self._tell_alone(key)
         self._write(key, "progress", {"deployment": deployment.id, "accepted_at_us": now})
         self._later(self._pace.follow_s, self._follow, key)
+
+    def _tell_alone(self, key: str) -> None:
+        """An emergency that was refused or never sent owes nothing; any other owes a second person's look."""
+        why = self._alone.pop(key, "")
+        if why and self.acted_alone is not None:
+            self.acted_alone(self._store.state.actions[key], why)
 
     # -- unknown -------------------------------------------------------------------------------------------------------------
 
@@ -220,7 +220,9 @@ class Execution:
         self._put(replace(self._store.state.actions[key], deployment=deployment, message=deployment.message))
         if not deployment.state.final:
             self._later(self._pace.follow_s, self._follow, key)
-        elif deployment.state is DeployState.SUCCEEDED:
+            return
+        self._give_back(key)  # nothing is under way any more: who goes back while the proof is missing must find it free
+        if deployment.state is DeployState.SUCCEEDED:
             self._advance(key, ActionState.VERIFYING)
             self._verify(key)
         else:
@@ -292,7 +294,7 @@ class Execution:
         if proof and not odd(proof):
             self._put(replace(self._store.state.actions[key], proof=(*proof, LATENCY_LINE)))
             self._end(key, ActionState.DONE, f"all {len(proof)} nodes run {action.version}", None)
-        elif self._superseded(action, fleet):
+        elif superseded(self._store.state.actions.values(), action, fleet):
             words = "the deployment system says done; a later action changed the nodes before all were seen"
             self._end(key, ActionState.DONE, words, None)
         elif late and any(line.state is LineState.BLOCKED for line in proof):
@@ -302,14 +304,6 @@ class Execution:
             self._put(replace(self._store.state.actions[key], message=odd(proof) or "no nodes are known"))
             self._later(pause_s, self._verify, key, waited_s + pause_s)
 
-    def _superseded(self, action: Action, fleet: Fleet) -> bool:
-        """Whether what contradicts the proof is what an action put there that the system accepted later."""
-        mine = (action.service, action.environment)
-        others = [a for a in self._store.state.actions.values() if (a.service, a.environment) == mine]
-        later = {a.digest for a in others if a.accepted_at_us and a.intended_at_us > action.intended_at_us}
-        seen = {node.digest for node in fleet.nodes if not action.nodes or node.name in action.nodes}
-        return bool(seen & later) and seen <= later | {action.digest}
-
     # -- end -----------------------------------------------------------------------------------------------------------------
 
     def _end(self, key: str, state: ActionState, words: str, error: CockpitError | None) -> None:
@@ -318,8 +312,8 @@ class Execution:
         self._put(action)
         detail = {"state": str(state), "message": words, "ended_at_us": now, "nodes": [line.text for line in action.proof]}
         self._write(key, "outcome", detail)
-        if self.locks is not None:
-            self._submit(action, partial(self.locks.release_for, action), self._written)
+        self._alone.pop(key, None)
+        self._give_back(key)
         for hear in self.ended:
             hear(action)
         self._notices.over(f"unknown:{key}")
@@ -336,8 +330,12 @@ class Execution:
         action = replace(self._store.state.actions[key], let_go=words)
         self._put(action)
         self._write(key, "note", {"message": f"let go: {words}", "let_go": words})
-        if self.locks is not None:
-            self._submit(action, partial(self.locks.release_for, action), self._written)
+        self._tell_alone(key)
+        self._give_back(key)
+
+    def _give_back(self, key: str) -> None:
+        if self.locks is not None and not self._closed:
+            self.locks.give_back(self._store.state.actions[key])
 
     def _write(self, key: str, kind: str, detail: dict[str, Any]) -> None:
         action = self._store.state.actions[key]
@@ -360,6 +358,9 @@ class Execution:
             if action is None or entry.key in self._store.state.actions:
                 continue
             self._put(replace(action, let_go=let_go_of(progress.get(entry.key, ()))))
+            alone = str(entry.detail.get("alone", ""))
+            if alone and action.state is not ActionState.FOLLOWING:
+                self._alone[action.key] = alone
             self._notices.tell(
                 Severity.WARNING,
                 f"{name_of(action)} was interrupted",
@@ -377,7 +378,7 @@ class Execution:
 
     def _submit(self, action: Action, work: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
         if not self._closed:
-            self._runner.submit(f"deploy:{action.environment}:{action.key}", work, done)
+            self._runner.submit(lane_of(action), work, done)
 
     def _later(self, seconds: float, step: Callable[..., None], *arguments: Any) -> None:
         def run() -> None:

@@ -11,6 +11,7 @@ from cockpit.domain.facts import place
 from cockpit.domain.release import Fleet, Version, version_key
 from cockpit.domain.rollout import Action, ActionState
 from cockpit.domain.statements import Statement
+from cockpit.domain.strategy import Rollout, StepRun, StepState
 from cockpit.services import status
 from cockpit.services.connections import Connections
 from cockpit.services.notices import Notices, Severity
@@ -50,6 +51,7 @@ class Holding:
         self._clock_us = clock_us
         self._since_us = clock_us()
         self._ran: dict[str, Left] = {}  # by the key of a rollback: what ran when it began
+        self._together: dict[str, dict[str, tuple[Action, Left]]] = {}  # rollbacks of several services under way: what ended, by action
         self._passed_on: set[tuple[str, str, str, int]] = set()
         self._awaited: set[tuple[str, str, str]] = set()  # told to the system before the word itself was recorded
         self.close = store.subscribe(self._changed)
@@ -58,6 +60,9 @@ class Holding:
         if change.touches("actions"):
             for key in change.ids:
                 self._begun(self._store.state.actions.get(key))
+        if change.touches("rollouts"):
+            for key in change.ids:
+                self._moved(self._store.state.rollouts.get(key))
         if change.touches("statements"):
             for statement in self._store.state.statements:
                 self._said(statement)
@@ -87,6 +92,39 @@ class Holding:
         ran = self._ran.pop(action.key, {})
         if action.kind != "rollback" or not self._changed_nodes(action) or self._undone(action):
             return
+        rollout = self._rollout_of(action)
+        if rollout is not None and not rollout.state.final:
+            # it may still be undone, and what is held nobody can go back to
+            self._together.setdefault(rollout.key, {})[action.key] = (action, ran)
+        else:
+            self._hold_left(action, ran)
+
+    def _rollout_of(self, action: Action) -> Rollout | None:
+        """The rollback of several services that the action is a step of."""
+        known = self._store.state.rollouts.values()
+        return next((r for r in known if r.kind == "rollback" and any(run.action == action.key for run in r.steps)), None)
+
+    def _moved(self, rollout: Rollout | None) -> None:
+        """A rollback of several services went on: once it has ended, what left and was not brought back is held."""
+        if rollout is None or rollout.kind != "rollback" or rollout.rehearsal:
+            return
+        if not rollout.state.final:
+            self._together.setdefault(rollout.key, {})
+        elif (ended := self._together.pop(rollout.key, None)) is not None:
+            for run in rollout.steps:
+                if run.step.do == "deploy" and run.state is not StepState.UNDONE:
+                    self._hold_step(run, ended.get(run.action), rollout)
+
+    def _hold_step(self, run: StepRun, ended: tuple[Action, Left] | None, rollout: Rollout) -> None:
+        if ended is not None:
+            self._hold_left(*ended)
+        elif run.state is StepState.DONE:
+            # it ended before this process began: what the step says is enough
+            step = run.step
+            at = (run.action, "rollback", step.service, step.environment, step.from_version, step.from_digest, step.version, step.digest)
+            self._hold_left(Action(*at, rollout.who, ActionState.DONE, run.started_at_us), {})
+
+    def _hold_left(self, action: Action, ran: Left) -> None:
         reason = f"rolled back to {action.version} by {action.who}" + ("" if action.state is ActionState.DONE else f" ({action.state})")
         why = action.deployment.reason if action.deployment is not None else ""
         reason += f": {why}" if why else ""

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
+from msgspec.structs import replace
+
 from cockpit.connectors.ports import Lock, LockHeld
-from cockpit.domain.errors import CockpitError, NotAllowed, Rejected, Unreachable
+from cockpit.domain.errors import CockpitError, ConnectorError, NotAllowed, Rejected, Unreachable
 from cockpit.domain.facts import Fact
 from cockpit.domain.policy import Rules
 from cockpit.domain.rollout import Action
@@ -20,6 +22,7 @@ from cockpit.storage.journal import Journal
 
 _KEY = re.compile(r" \[([0-9A-Za-z._-]{1,64})\]$")
 _ANY_KEY = re.compile(r" \[[0-9A-Za-z._-]{1,64}\](?=\.?$)")
+KEPT = 200  # more actions than that are never on their way to giving back
 Seen = dict[str, LockHeld | None]
 
 
@@ -27,7 +30,8 @@ class Locks:
     """Takes, gives back and watches the locks of environments.
 
     `lock` is where they are kept (None: nowhere) and `rules` say where one is needed; both may be replaced on the main thread.
-    `take`, `take_for`, `release` and `release_for` block and belong into a worker; the rest is for the main thread.
+    `take`, `take_for`, `release` and `release_for` block and belong into a worker; the rest is for the main thread. Giving back has a
+    lane of its own, for git may be slow and what comes after an action must not wait for it.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Locks:
         self._clock_us = clock_us
         self._deadline_s = deadline_s
         self._asking = False
+        self._over: dict[str, None] = {}  # keys of actions that need their lock no more, whether or not it is back already
 
     def needed(self, service: str, environment: str) -> bool:
         """Whether an action there takes the lock first. "auto": where there is a place for locks and the system itself has none."""
@@ -85,24 +90,66 @@ class Locks:
         """
         if not self.needed(action.service, action.environment):
             return {}
-        words = f"{action.kind} of {action.service} to {action.version} [{action.key}]"
+        words = f"{_words(action)} [{action.key}]"
         try:
-            return {"lock": self.take(action.environment, action.who, words).token}
+            return {"lock": self._take_over(action.environment, action.who, words).token}
         except Unreachable as error:
             if not reason.strip():
                 raise
             return {"message": f"without lock: {error.message}"}
 
-    def release_for(self, action: Action) -> None:
-        """Give back the lock that this action took, by whatever process: it is known by the action's key.
+    def _take_over(self, environment: str, who: str, words: str) -> LockHeld:
+        """Take it; what an action of ours holds that needs it no more, and that is on its way back, is in nobody's way."""
+        try:
+            return self.take(environment, who, words)
+        except NotAllowed:
+            held = self._holder(environment)
+            if held is None or key_of(held) not in self._over:
+                raise
+            self.release(held)
+            return self.take(environment, who, words)
+
+    def _holder(self, environment: str) -> LockHeld | None:
+        try:
+            return self.lock.holder(environment) if self.lock is not None else None
+        except ConnectorError:
+            return None  # then what was said of the holder stands
+
+    def release_for(self, action: Action) -> LockHeld | None:
+        """Give back the lock that this action took, by whatever process: it is known by the action's key. Answers who holds it then.
 
         What cannot be reached now is given back by a later poll.
         """
         if self.lock is None or not self.needed(action.service, action.environment):
-            return
+            return None
         held = self.lock.holder(action.environment)
         if held is not None and key_of(held) == action.key:
             self.lock.release(held)
+            return None
+        return held
+
+    # -- giving back, on the main thread -------------------------------------------------------------------------------------
+
+    def give_back(self, action: Action) -> None:
+        """This action needs its lock no more: give it back in the background; a poll does it where that fails."""
+        if self.lock is None or action.key in self._over or not self.needed(action.service, action.environment):
+            return
+        self._over[action.key] = None
+        if len(self._over) > KEPT:
+            del self._over[next(iter(self._over))]
+        known = self._store.state.locks.get(action.environment)
+        if known is not None and known.value.startswith(action.who) and known.value.endswith(f": {_words(action)}"):
+            self._store.merge("locks", {action.environment: replace(known, value="")})
+        self._runner.submit(lane_of(action.environment), partial(self.release_for, action), partial(self._given_back, action.environment))
+
+    def _given_back(self, environment: str, outcome: Outcome[LockHeld | None]) -> None:
+        if outcome.error is None:
+            self._store.merge("locks", {environment: self._fact(outcome.value)})
+
+    def _fact(self, held: LockHeld | None) -> Fact[str]:
+        # an answer from before it was given back must not close the way
+        mine = held is not None and key_of(held) in self._over
+        return Fact("" if mine else words_of(held), self._clock_us(), "locks", self._deadline_s)
 
     # -- on the main thread --------------------------------------------------------------------------------------------------
 
@@ -121,7 +168,9 @@ class Locks:
     def _living(self, lock: Lock, held: LockHeld | None) -> LockHeld | None:
         """The holding, unless it is of an action of ours that has ended: that is given back."""
         key = key_of(held) if held is not None else ""
-        if held is None or not key or self._journal is None or all(e.kind != "outcome" for e in self._journal.progress_of(key)):
+        if held is None or not key:
+            return held
+        if key not in self._over and (self._journal is None or all(e.kind != "outcome" for e in self._journal.progress_of(key))):
             return held
         lock.release(held)
         return None
@@ -135,9 +184,7 @@ class Locks:
             self._notices.tell(Severity.WARNING, "Who holds the locks is not known", words, hint=hint, key="locks", place="sources")
             return
         self._notices.over("locks")
-        now = self._clock_us()
-        facts = {name: Fact(words_of(held), now, "locks", self._deadline_s) for name, held in outcome.value.items()}
-        self._store.merge("locks", facts)
+        self._store.merge("locks", {name: self._fact(held) for name, held in outcome.value.items()})
 
     def break_(self, environment: str, who: str, reason: str) -> None:
         """Take away whatever holding is there now, in the background, and journal who did it and why. NotAllowed without a reason."""
@@ -166,6 +213,15 @@ class Locks:
         else:
             self._notices.tell(Severity.OK, f"The lock of {environment} was broken", words_of(outcome.value))
         self.poll()
+
+
+def lane_of(environment: str) -> str:
+    """The lane in which the locks of an environment are given back."""
+    return f"lock:{environment}"
+
+
+def _words(action: Action) -> str:
+    return f"{action.kind} of {action.service} to {action.version}"
 
 
 def key_of(held: LockHeld) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +32,11 @@ def is_of(deployment: Deployment, action: Action) -> bool:
     return same_place and deployment.key in ("", action.key)
 
 
+def lane_of(action: Action) -> str:
+    """The lane of everything that an action asks and writes."""
+    return f"deploy:{action.environment}:{action.key}"
+
+
 def name_of(action: Action) -> str:
     """An action as a person names it."""
     return f"{action.kind.capitalize()} of {action.service} in {action.environment} to {action.version}"
@@ -57,21 +63,12 @@ def odd(proof: tuple[Line, ...]) -> str:
     return ", ".join(line.text for line in proof if line.state is not LineState.OK)
 
 
-def prove(fleet: Fleet, digest: str, now_us: int, only: tuple[str, ...] = ()) -> tuple[Line, ...]:
-    """A line for each node (or for `only` these): does it run the target's digest, and is it healthy?"""
-    present = {node.name for node in fleet.nodes}
-    lines = [Line(LineState.UNKNOWN, f"{name} is not there", now_us) for name in only if name not in present]
-    for node in fleet.nodes:
-        if only and node.name not in only:
-            continue
-        if node.digest == digest and node.healthy:
-            lines.append(Line(LineState.OK, f"{node.name} runs {digest[:12]}", now_us))
-        elif node.healthy is None or not node.digest:
-            lines.append(Line(LineState.UNKNOWN, f"{node.name} does not say what it runs", now_us))
-        else:
-            words = f"runs {node.digest[:12]}" if node.digest != digest else "is not healthy"
-            lines.append(Line(LineState.BLOCKED, f"{node.name} {words}", now_us))
-    return tuple(lines)
+def superseded(others: Iterable[Action], action: Action, fleet: Fleet) -> bool:
+    """Whether what contradicts the proof is what an action put there that the system accepted later."""
+    mine = [a for a in others if (a.service, a.environment) == (action.service, action.environment)]
+    later = {a.digest for a in mine if a.accepted_at_us and a.intended_at_us > action.intended_at_us}
+    seen = {node.digest for node in fleet.nodes if not action.nodes or node.name in action.nodes}
+    return bool(seen & later) and seen <= later | {action.digest}
 
 
 def taken_up(entry: Entry, progress: tuple[Entry, ...], now_us: int) -> Action | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -24,7 +25,8 @@ from cockpit.services.words import Words
 
 TICK_S = 1.0
 STILL_S = 15.0  # a window that stood still for so long has not seen what happened meanwhile
-_NEEDED = ("SourceControl", "CiSystem", "DeploymentApi", "SignedWords")
+_NEEDED = ("SourceControl", "CiSystem", "DeploymentApi", "SignedWords", "Calendar")
+_SIGN_S = 30.0  # so long a word that must be signed waits at the start for the repository that keeps it
 _DOUBTFUL = ("stale", "failed", "stopped")
 
 
@@ -50,7 +52,7 @@ class _Armed(Struct, frozen=True):
 class Requests:
     """Watches what was requested here while this window lives, each second, and fires it once when its plan has nothing against it.
 
-    Disarmed and withdrawn, with a notice that says why, by: a source that does not answer, words that cannot be read, a clock that jumped
+    Disarmed and withdrawn, with a notice that says why, by: a source or lock that does not answer, unread words, a clock that jumped
     or a machine that slept, a tag or artifact that moved, a rejection, another version that came to run there, a newer request for that
     place, its end. Main thread only. `arm` belongs into `Words.said`; `begin` withdraws what an earlier process left.
     """
@@ -77,8 +79,10 @@ class Requests:
         self._armed: dict[str, _Armed] = {}
         self._waiting: dict[str, tuple[str, ...]] = {}
         self._cancel: Callable[[], None] | None = None
+        self._left: dict[str, Callable[[], None]] = {}
         self._jumps = Jumps(clock_us, monotonic_s)
         self._ticked_s = monotonic_s()
+        self.carry_out: Callable[[RolloutPlan, str], object] = partial(acts.fire, automatic=True)
 
     @property
     def armed(self) -> tuple[Statement, ...]:
@@ -94,7 +98,15 @@ class Requests:
         for request in requests(tuple(self._words.decisions.made_here.values()), self._clock_us()):
             if request.id not in self._armed:
                 self._tell(request, "the window that watched it was closed")
-                self._withdraw(request, "the window that watched it was closed")
+                self._withdraw_left(request, _SIGN_S)
+
+    def _withdraw_left(self, request: Statement, patience_s: float) -> None:
+        """Signed where the request was, so that others do not go on counting with it; unsigned where that stays impossible."""
+        kept = any("SignedWords" in c.ports and request.service in c.services for c in self._connections.all)
+        if request.signer and not kept and patience_s > 0:
+            self._left[request.id] = self._main.call_later(TICK_S, lambda: self._withdraw_left(request, patience_s - TICK_S))
+        else:
+            self._withdraw(request, "the window that watched it was closed")
 
     def arm(self, statement: Statement) -> None:
         """Watch a request from now on; other words are none of its business."""
@@ -114,6 +126,8 @@ class Requests:
         if self._cancel is not None:
             self._cancel()
             self._cancel = None
+        for cancel in self._left.values():
+            cancel()
         self._armed.clear()
 
     def _tick(self) -> None:
@@ -164,6 +178,9 @@ class Requests:
                 how = health.state(now_us) if health is not None else "pending"
                 if how in _DOUBTFUL:
                     return f"{connected.title} is {how}: what it says is not known"
+        lock = self._store.state.locks.get(request.environment)
+        if lock is not None and lock.stale(now_us) and self._words.rules.locks.get(request.environment, "auto") != "never":
+            return f"who holds the lock of {request.environment} is not known any more"
         problem = self._words.decisions.problem
         return f"not everything that was said is known: {problem}" if problem else ""
 
@@ -194,7 +211,7 @@ class Requests:
         self._forget(request)
         why = f": {request.reason}" if request.reason else ""
         try:
-            self._acts.fire(planned, f"requested by {request.name} <{request.who}>{why}", automatic=True)
+            self.carry_out(planned, f"requested by {request.name} <{request.who}>{why}")
         except CockpitError as error:
             self._tell(request, error.message)
             self._withdraw(request, error.message)

@@ -314,7 +314,7 @@ def resumed(rollout: Rollout, reason: str) -> Rollout:
         runs.append(run)
     state = RolloutState.GOING_BACK if rollout.going_back else RolloutState.RUNNING
     words = "; ".join(filter(None, (rollout.reason, reason)))
-    return replace(rollout.to(state), steps=tuple(runs), message=f"goes on: {reason}" if reason else "", reason=words)
+    return replace(rollout.to(state), steps=tuple(runs), message=f"goes on: {reason}" if reason else "", reason=words, automatic=False)
 
 
 def interrupted(rollout: Rollout) -> Rollout:

@@ -15,6 +15,7 @@ from cockpit.domain.release import Fleet, Version
 from cockpit.domain.rollout import Action, LineState, Refusal, RolloutPlan
 from cockpit.domain.strategy import Step, expected_now
 from cockpit.services import status
+from cockpit.services.carrying import automatic_at
 from cockpit.services.connections import Connections
 from cockpit.services.rollout_hands import Hands
 from cockpit.services.rollout_steps import odd_against
@@ -116,7 +117,9 @@ class Gates:
 
     def _freeze(self, step: Step) -> Answer:
         state, rules, calendars = self._store.state, self._actions.rules, self._actions.calendars
-        found = status.gates(state, self._version(step), step.environment, rules, self._clock_us(), calendars=calendars)
+        alone = automatic_at(state, step.service, step.environment)
+        version, now = self._version(step), self._clock_us()
+        found = status.gates(state, version, step.environment, rules, now, automatic=alone, calendars=calendars)
         if found.hold is not None:
             return LineState.BLOCKED, f"{step.version} is held: {found.hold.reason}"
         if found.freezes is None or found.freezes.unknown:

@@ -131,7 +131,7 @@ class Runner:
 
 def is_write(lane: str) -> bool:
     """Whether that lane changes something or records it, and so never waits behind reads."""
-    return lane == "journal" or lane.startswith(("deploy:", "abort:"))
+    return lane == "journal" or lane.startswith(("deploy:", "abort:", "lock:"))
 
 
 class LoopMainThread:

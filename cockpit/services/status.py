@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.domain import dependencies, fingerprint
-from cockpit.domain.approvals import ApprovalRule, Decision, decide
+from cockpit.domain.approvals import Approval, ApprovalRule, Decision, decide
 from cockpit.domain.checks import CheckRun, Summary, latest_run, summarise
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.memo import Same
@@ -117,10 +117,36 @@ def decision(
     asked = requester or requester_of(state, version, environment, now_us)
     authors = authors_of(state, version, environment)
     reviews = state.reviews.get(version.service)
+    votes = _votes(Same(state.approvals)).get((version.service, version.name), ())
+    about = (version, environment, Same(rule), authors, asked, deployer, now_us)
+    return _decided(Same(votes), Same(reviews.value if reviews is not None else ()), *about)
+
+
+@lru_cache(maxsize=16)
+def _decided(
+    votes: Same[tuple[Approval, ...]],
+    reviews: Same[tuple[Approval, ...]],
+    version: Version,
+    environment: str,
+    rule: Same[ApprovalRule],
+    authors: frozenset[str] | None,
+    requester: str,
+    deployer: str,
+    now_us: int,
+) -> Decision:
     # what a forge knows of a commit counts for every environment whose rule lets it
-    given = (replace(a, environment=a.environment or environment) for a in reviews.value) if reviews is not None else ()
-    every = (*state.approvals, *given)
-    return decide(every, version, environment, rule, authors, requester=asked, deployer=deployer, now_us=now_us)
+    given = (replace(a, environment=a.environment or environment) for a in reviews.value)
+    every = (*votes.value, *given)
+    return decide(every, version, environment, rule.value, authors, requester=requester, deployer=deployer, now_us=now_us)
+
+
+@lru_cache(maxsize=4)
+def _votes(same: Same[tuple[Approval, ...]]) -> dict[tuple[str, str], tuple[Approval, ...]]:
+    """Votes by service and version."""
+    found: dict[tuple[str, str], list[Approval]] = {}
+    for vote in same.value:
+        found.setdefault((vote.service, vote.version), []).append(vote)
+    return {at: tuple(votes) for at, votes in found.items()}
 
 
 def held(state: AppState, service: str, environment: str, digest: str) -> Hold | None:
@@ -153,10 +179,10 @@ def gates(
     `calendars` remembers freezes and knows which calendars are configured; without it they are computed from the state alone.
     """
     history = state.deployments.get(place(version.service, environment))
-    duration_s = (expected_s(history.value) if history else None) or USUAL_S
+    duration_s = ((expected_s(history.value) if history else None) or USUAL_S) + rules.bake_s(environment)
     freezes = (calendars.freezes_of if calendars is not None else freezes_of)(state, rules, environment, now_us, duration_s)
     override = None if automatic else passed_by(state, freezes, rules, environment, version.service, now_us)
-    return Gates(freezes, override, held(state, version.service, environment, version.digest))
+    return Gates(freezes, override, held(state, version.service, environment, version.digest), duration_s)
 
 
 def run_of(state: AppState, version: Version) -> CheckRun | None:

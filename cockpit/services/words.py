@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from msgspec.structs import replace
+
 from cockpit.domain.approvals import why_not_approve
 from cockpit.domain.errors import NotAllowed
 from cockpit.domain.policy import Rules
@@ -15,6 +17,7 @@ from cockpit.services import status
 from cockpit.services.actions import Person
 from cockpit.services.decisions import Decisions
 from cockpit.services.notices import Notices, Severity
+from cockpit.services.outcomes import lane_of
 from cockpit.services.runtime import Outcome
 from cockpit.services.store import Store
 
@@ -112,10 +115,21 @@ class Words:
         self._say(self._about("end", nothing, override.environment, reason, about=override.id), "the override is ended")
 
     def emergency(self, action: Action, reason: str) -> None:
-        """One person acted alone: a second one owes a look. Never refused, for it has happened."""
+        """One person acted alone: a second one owes a look. Never refused, for it has happened; said once for an action.
+
+        In the action's own lane, so that nothing later of it is on the disk before. The word is theirs who acted: where that is not the
+        person here, who took the action up after a crash, it is only written down.
+        """
+        if any(s.kind == "emergency" and s.about == action.key and not s.why_not for s in self._store.state.statements):
+            return
         commit = status.commit_of(self._store.state, action.service, action.version)
         version = Version(action.service, action.version, "", commit, 0, action.digest)
-        self._say(self._about("emergency", version, action.environment, reason, about=action.key), "an emergency, to be signed off")
+        word = self._about("emergency", version, action.environment, reason, about=action.key)
+        name, _, mail = action.who.rpartition("<")
+        who = mail.rstrip(">").strip().lower() or self.me.who
+        word = replace(word, who=who, name=name.strip() or who)
+        say = self.decisions.say if who == self.me.who else self.decisions.note
+        say(word, partial(self._recorded, word, "an emergency, to be signed off"), lane_of(action))
 
     def why_not_sign_off(self, debt: Debt) -> str:
         """Why the person here may not sign it off; empty when they may."""

@@ -206,6 +206,15 @@ def test_daily_events_move_with_daylight_saving() -> None:
     assert [start for start, _ in spring] == ["03-27 13:30", "03-28 12:30", "03-29 12:30"]
 
 
+def test_a_freeze_in_the_hour_that_the_clock_skips_still_freezes() -> None:
+    body = ics("DTSTART;TZID=America/New_York:20260301T023000\nDTEND;TZID=America/New_York:20260301T033000\nRRULE:FREQ=DAILY")
+    assert times(body, us(2026, 3, 7), us(2026, 3, 10)) == [
+        ("03-07 07:30", "03-07 08:30"),
+        ("03-08 07:30", "03-08 08:30"),
+        ("03-09 06:30", "03-09 07:30"),
+    ]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 700), st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]))
 def test_local_times_agree_with_the_zone_database(days: int, zone: str) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cockpit.domain.fingerprint import Odd, fingerprint, flag_differences, fleet_line, promotion_line, prove
 from cockpit.domain.lines import LineState
-from cockpit.domain.release import Fleet, Node
+from cockpit.domain.release import Fleet, Node, Version
 
 NAMES = {"d6": "1.6.0", "d7": "1.7.0", "": ""}
 
@@ -150,18 +150,21 @@ def test_a_proof_is_ok_or_blocked_or_unknown_and_ok_only_for_the_target(made: li
         assert len({c for _, c in made if c}) <= 1
 
 
+TARGET = Version("gw", "1.7.0", "v1.7.0", "c7", 7, "d7")
+
+
 def test_what_differs_between_environments_is_shown() -> None:
     there = Fleet("gw", "staging", (node("s0", "d7", "aaaaaaaaaa", ("X=on",)),))
     here = Fleet("gw", "prod", (node("n0", "d6", "bbbbbbbbbb", ("X=off",)),))
-    line = promotion_line("staging", there, here, "d7", 1)
+    line = promotion_line("staging", there, here, TARGET, 1)
     assert line.state is LineState.WARNING
     assert "configuration (aaaaaaaa there, bbbbbbbb here), flag X is on there, off here" in line.text
-    assert promotion_line("staging", there, here, "d8", 1).state is LineState.BLOCKED, "never a rebuild"
-    assert promotion_line("staging", None, here, "d7", 1).state is LineState.UNKNOWN
-    assert promotion_line("staging", fleet(""), here, "d7", 1).state is LineState.UNKNOWN
+    assert promotion_line("staging", there, here, replace(TARGET, digest="d8"), 1).state is LineState.BLOCKED, "never a rebuild"
+    assert promotion_line("staging", None, here, TARGET, 1).state is LineState.UNKNOWN
+    assert promotion_line("staging", fleet(""), here, TARGET, 1).state is LineState.UNKNOWN
     alike = replace(here, nodes=(node("n0", "d6", "aaaaaaaaaa", ("X=on",)),))
-    assert promotion_line("staging", there, alike, "d7", 1).state is LineState.OK
-    assert "not told" in promotion_line("staging", fleet("d7"), here, "d7", 1).text
+    assert promotion_line("staging", there, alike, TARGET, 1).state is LineState.OK
+    assert "not told" in promotion_line("staging", fleet("d7"), here, TARGET, 1).text
 
 
 def test_flags_with_odd_forms_are_compared_as_they_are() -> None:

@@ -13,6 +13,7 @@ from cockpit.domain.approvals import Decision
 from cockpit.domain.calendar import Freeze, Freezes
 from cockpit.domain.checks import CheckState, Summary
 from cockpit.domain.facts import Fact
+from cockpit.domain.lines import moment
 from cockpit.domain.preflight import Surroundings
 from cockpit.domain.preflight_way import WayBack, rollback_of_rollback
 from cockpit.domain.readiness import Gates, Readiness, readiness
@@ -198,6 +199,7 @@ HELD = Hold("gw", "prod", "1.6.0", "d6", "p99 doubled", "eve@x", NOW - MIN)
         (HARD, PASSED, LineState.BLOCKED, "no override passes it"),
         (Freezes(unknown=("holidays",)), None, LineState.UNKNOWN, "holidays does not answer"),
         (Freezes(unknown=("holidays",)), PASSED, LineState.WARNING, "passed by ada@x"),
+        (Freezes(unknown=("holidays",), closed=("holidays",)), PASSED, LineState.UNKNOWN, "its freezes are hard, no override passes them"),
         (Freezes(next=FROZEN.now[0]), None, LineState.OK, "the next is daily expiry"),
     ],
 )
@@ -217,13 +219,43 @@ def test_a_freeze_blocks_a_deployment_and_says_so_before_a_rollback(
     assert ("rollback is exempt" in said.text) is (state is not LineState.OK)
 
 
+def test_a_deployment_that_would_run_into_the_next_freeze_is_warned_of_by_its_time() -> None:
+    soon = Freezes(next=Freeze("daily expiry", NOW + 2 * MIN, NOW + 50 * MIN))
+    found = line("deploy", "it would still be under way when daily expiry begins", gates=Gates(soon, duration_s=121.0))
+    assert (found.state, found.place, found.insist) == (LineState.WARNING, "freezes", False)
+    assert moment(NOW + 2 * MIN) in found.text
+    assert line("deploy", "the next is daily expiry", gates=Gates(soon, duration_s=119.0)).state is LineState.OK
+    assert line("rollback", "the next is daily expiry", gates=Gates(soon, duration_s=121.0)).state is LineState.OK
+
+
+def test_what_must_come_first_is_said_in_one_way() -> None:
+    there = Fleet("gw", "staging", (Node("s0", "gw", "staging", "1.5.0", "c5", "d5", True),))
+    after = replace(PROD, after="staging")
+    for before, state in ((Fact(there, NOW), LineState.BLOCKED), (None, LineState.UNKNOWN)):
+        ready = readiness(TARGET, after, Summary(CheckState.PASSED), Decision(0), before.value if before else None)
+        known = facts(around=around(environment=after, before=before))
+        answer = plan("deploy", "gw", "prod", TARGET, known, ready)
+        assert isinstance(answer, Refusal)
+        (reason,) = answer.reasons
+        assert reason.text.startswith("staging comes first: it runs")
+        assert [one.state for one in answer.preflight if "staging" in one.text] == [state]
+        assert [one.text for one in answer.preflight if "staging" in one.text] == [reason.text]
+
+
+def test_an_artifact_that_is_missing_is_said_once() -> None:
+    target = replace(TARGET, digest="")
+    ready = readiness(target, replace(PROD, after=""), Summary(CheckState.PASSED), Decision(0), None)
+    answer = plan("deploy", "gw", "prod", target, facts(), ready)
+    assert isinstance(answer, Refusal)
+    assert [r.text for r in answer.reasons] == ["no artifact of 1.6.0 is known: its digest is missing"]
+
+
 def test_a_held_version_is_refused_until_it_is_cleared() -> None:
     gates = Gates(Freezes(), None, HELD)
     ready = readiness(TARGET, PROD, Summary(CheckState.PASSED), Decision(0), None, gates)
     assert [(r.place, "held by eve@x" in r.text and "p99 doubled" in r.text) for r in ready.reasons] == [("approvals", True)]
     assert line("deploy", "is held by eve@x", gates=gates).insist is False
-    back = planned("rollback", gates=gates)
-    assert len(back.insists) == 1, "the way back to a held version needs a reason"
+    assert line("rollback", "is held by eve@x", gates=gates).insist is False, "nobody deploys it again, not even by going back to it"
 
 
 def test_approvals_are_said_and_never_required_of_a_rollback() -> None:

@@ -15,7 +15,7 @@ from cockpit.domain.facts import Fact
 from cockpit.domain.policy import Rules
 from cockpit.domain.statements import Statement
 from cockpit.services import calendars
-from cockpit.services.calendars import CalendarJob, Calendars, configured_in, freezes_of, passed_by
+from cockpit.services.calendars import CalendarJob, Calendars, configured_in, freezes_of, hard_in, passed_by
 from cockpit.services.connections import Connected, Connections
 from cockpit.services.notices import Notices
 from cockpit.services.store import AppState, SourceHealth, Store
@@ -258,3 +258,29 @@ def test_the_calendars_that_the_settings_name() -> None:
         "ci": ConnectionSettings("ci-v1"),
     }
     assert configured_in(connections) == {"hol": ("production", "dr"), "all": ()}
+
+
+def test_a_silent_calendar_of_hard_freezes_is_passed_by_nobody() -> None:
+    connections = {
+        "hol": ConnectionSettings("icalendar", options={"path": "x", "hard": "true"}),
+        "soft": ConnectionSettings("icalendar", options={"path": "y", "hard": "false"}),
+    }
+    assert hard_in(connections) == {"hol"}
+    state, found = AppState(statements=(statement(),)), {}
+    for name in connections:
+        calendars = Calendars({name: ()})
+        calendars.hard = hard_in(connections)
+        freezes = calendars.freezes_of(state, RULES, "production", NOON, 0)
+        assert freezes == freezes_of(state, RULES, "production", NOON, 0, {name: ()}, calendars.hard)
+        assert freezes.unknown == (name,)
+        found[name] = (freezes.closed, calendars.passed_by(state, RULES, "production", "gateway", NOON) is not None)
+    assert found == {"hol": (("hol",), False), "soft": ((), True)}
+
+
+def test_a_calendar_whose_last_answer_was_hard_is_taken_for_hard_when_it_falls_silent() -> None:
+    freeze = holiday(NOON + 10 * DAY_US, NOON + 11 * DAY_US, hard=True)
+    state = replace(with_calendar(freeze), statements=(statement(until_us=NOON + 9 * DAY_US),))
+    assert Calendars().passed_by(state, RULES, "production", "gateway", NOON) is not None
+    late = NOON + 3 * DAY_US
+    assert freezes_of(state, RULES, "production", late, 0).closed == ("holidays",)
+    assert Calendars().passed_by(state, RULES, "production", "gateway", late) is None

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from cockpit.connectors.ports import DeployRequest
 from cockpit.domain.errors import AuthFailed, BadPayload, NotFound, OutcomeUnknown, RateLimited, Rejected, StorageError, Unreachable
+from cockpit.domain.fingerprint import prove
 from cockpit.domain.release import Deployment, DeployState, Fleet, Node
 from cockpit.domain.rollout import Action, ActionState, LineState
 from cockpit.services.connections import Connected, Connections
 from cockpit.services.execution import Execution, Pace
 from cockpit.services.notices import Notices, Severity
-from cockpit.services.outcomes import prove, taken_up
+from cockpit.services.outcomes import taken_up
 from cockpit.services.store import Store
 from cockpit.storage.database import open_database
 from cockpit.storage.journal import Journal

@@ -13,7 +13,7 @@ from cockpit.domain.errors import NotAllowed, Unreachable
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.release import Deployment, DeployState, NodeStep, Version
 from cockpit.domain.rollout import Action, ActionState, Refusal
-from cockpit.domain.strategy import Rollout, Step, StepRun
+from cockpit.domain.strategy import Rollout, RolloutState, Step, StepRun, StepState
 from cockpit.services.connections import Connected
 from cockpit.services.holding import Holding
 from cockpit.services.words import Words
@@ -174,6 +174,41 @@ def test_the_undoing_of_a_set_rollback_does_not_hold_what_was_gone_back_to(rig: 
     going_back = Rollout("r1", "rollback", "core", (StepRun(step, action="k1"),), "ada", going_back=True)
     rig.store.apply(rollouts={"r1": going_back})
     rig.end(rig.begin())
+    assert rig.said == []
+
+
+def together(state: RolloutState, *states: StepState) -> Rollout:
+    steps = tuple(
+        StepRun(Step("deploy", name, "prod", "1.6.0", D1, "1.7.0", D2), state=s, action=key)
+        for name, key, s in zip(("gw", "md"), ("k1", "k2"), states, strict=False)
+    )
+    return Rollout("r1", "rollback", "core", steps, "ada", state=state)
+
+
+def test_of_several_services_that_go_back_together_nothing_is_held_before_all_have(rig: Held) -> None:
+    rig.store.merge("rollouts", {"r1": together(RolloutState.RUNNING, StepState.RUNNING, StepState.WAITING)})
+    rig.end(rig.begin())
+    assert rig.said == [], "it may still be undone"
+    rig.store.merge("rollouts", {"r1": together(RolloutState.DONE, StepState.DONE, StepState.DONE)})
+    assert sorted((v.service, v.name) for v, _, _ in rig.said) == [("gw", "1.7.0"), ("md", "1.7.0")]
+
+
+def test_what_was_undone_because_another_service_failed_is_not_held(rig: Held) -> None:
+    rig.store.merge("rollouts", {"r1": together(RolloutState.RUNNING, StepState.RUNNING, StepState.WAITING)})
+    rig.end(rig.begin())
+    rig.store.merge("rollouts", {"r1": together(RolloutState.BACK, StepState.UNDONE, StepState.FAILED)})
+    assert rig.said == []
+
+
+def test_where_it_stopped_half_way_what_left_is_held(rig: Held) -> None:
+    rig.store.merge("rollouts", {"r1": together(RolloutState.RUNNING, StepState.RUNNING, StepState.WAITING)})
+    rig.end(rig.begin())
+    rig.store.merge("rollouts", {"r1": together(RolloutState.FAILED, StepState.DONE, StepState.FAILED)})
+    assert [(v.service, v.name) for v, _, _ in rig.said] == [("gw", "1.7.0")]
+
+
+def test_a_rollout_that_ended_before_this_window_opened_holds_nothing_anew(rig: Held) -> None:
+    rig.store.merge("rollouts", {"r1": together(RolloutState.DONE, StepState.DONE, StepState.DONE)})
     assert rig.said == []
 
 

@@ -15,7 +15,7 @@ from cockpit.domain.release import Deployment, DeployState, Environment, Fleet, 
 from cockpit.domain.rollout import Action, ActionState
 from cockpit.services.connections import Connected, Connections
 from cockpit.services.execution import Execution, Pace
-from cockpit.services.locks import Locks, key_of, words_of
+from cockpit.services.locks import Locks, key_of, lane_of, words_of
 from cockpit.services.notices import Notices
 from cockpit.services.store import Store
 from cockpit.storage.database import open_database
@@ -312,3 +312,91 @@ def test_words_and_keys_of_a_holding() -> None:
     assert words_of(LockHeld("e", "", "", 0, "t")) == "somebody unknown since an unknown time"
     assert key_of(LockHeld("e", ADA, "by hand", 0, "t")) == ""
     assert key_of(LockHeld("e", ADA, "x [k1]", 0, "t")) == "k1"
+
+
+# -- while the proof is missing ----------------------------------------------------------------------------------------------
+
+
+class SlowGit(InlineRunner):
+    """The lane in which locks are given back stands still until `on` is called."""
+
+    def __init__(self, main: FakeMain) -> None:
+        super().__init__(main)
+        self.waiting: list[tuple[Any, Any]] = []
+
+    def submit(self, lane: str, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        if lane == lane_of("prod"):
+            self.waiting.append((work, done))
+        else:
+            super().submit(lane, work, done)
+
+    def on(self) -> None:
+        for work, done in self.waiting:
+            super().submit("on", work, done)
+        self.waiting.clear()
+
+
+def hanging(desk: Desk, api: Api) -> SlowGit:
+    """A deployment that the system calls done, whose nodes say nothing, while git is slow."""
+    slow = SlowGit(desk.main)
+    desk.locks._runner = slow
+    api.fleet = lambda *_: Fleet("gw", "prod", (Node("n1", "gw", "prod", "", "", "", None),))  # type: ignore[method-assign]
+    desk.fire("k1")
+    desk.locks.poll()
+    desk.main.settle()
+    assert desk.held() != ""
+    api.finish()
+    desk.main.run_for(120)
+    assert desk.state() is ActionState.VERIFYING
+    return slow
+
+
+def test_the_lock_is_given_back_when_the_system_says_that_it_is_over(desks: Callable[..., Desk]) -> None:
+    api, lock = Api(), SharedLock()
+    ada, ben = desks("a", api, lock), desks("b", api, lock)
+    slow = hanging(ada, api)
+    assert len(slow.waiting) == 1, "asked for once, in a lane of its own"
+    slow.on()
+    ada.main.settle()
+    assert (lock.held, ada.held(), ada.state()) == ({}, "", ActionState.VERIFYING)
+    assert ben.fire("k2", "", BEN).state is ActionState.FOLLOWING
+
+
+def test_a_rollback_during_a_hanging_proof_is_not_refused_by_our_own_lock_however_slow_git_is(desks: Callable[..., Desk]) -> None:
+    api, lock = Api(), SharedLock()
+    ada, ben = desks("a", api, lock), desks("b", api, lock)
+    slow = hanging(ada, api)
+    assert lock.held, "git did not get to it yet"
+    assert ada.held() == "", "and the card does not say that we are in our own way"
+    assert ben.fire("k3", "because", BEN).state is ActionState.REFUSED
+    assert ada.fire("k2").state is ActionState.FOLLOWING
+    assert key_of(lock.held["prod"]) == "k2"
+    slow.on()
+    ada.main.settle()
+    assert key_of(lock.held["prod"]) == "k2", "what comes late gives back only its own"
+    assert ada.held() == words_of(lock.held["prod"])
+
+
+def test_a_lock_that_could_not_be_given_back_is_given_back_by_a_poll_though_the_proof_is_missing(desks: Callable[..., Desk]) -> None:
+    api, lock = Api(), SharedLock()
+    ada = desks("a", api, lock)
+    slow = hanging(ada, api)
+    lock.error = Unreachable("git is gone")
+    slow.on()
+    ada.main.settle()
+    lock.error = None
+    ada.locks.poll()
+    ada.main.settle()
+    assert (lock.held, ada.held()) == ({}, "")
+
+
+def test_a_lock_of_somebody_else_stays_theirs_when_ours_is_over(desks: Callable[..., Desk]) -> None:
+    api, lock = Api(), SharedLock()
+    ada = desks("a", api, lock)
+    slow = hanging(ada, api)
+    lock.held.clear()
+    lock.take("prod", BEN, "repairs [k9]", 1)
+    slow.on()
+    ada.main.settle()
+    assert ada.held() == words_of(lock.held["prod"])
+    assert ada.fire("k2", "because").state is ActionState.REFUSED

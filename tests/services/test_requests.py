@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from cockpit.domain.errors import NotAllowed, Unreachable
+from cockpit.domain.facts import Fact
 from cockpit.domain.readiness import Reason
 from cockpit.domain.rollout import Action, ActionState, Line, LineState, Refusal, RolloutPlan
 from cockpit.domain.statements import Statement, requests
@@ -138,6 +139,23 @@ def test_a_source_that_the_plan_does_not_need_may_be_silent(rig: Rig) -> None:
     assert len(rig.requests.armed) == 1
 
 
+def test_a_lock_that_nobody_can_tell_of_any_more_disarms(rig: Rig) -> None:
+    rig.window.store.merge("locks", {"prod": Fact("", rig.window.clock(), "locks", 15.0)})
+    rig.ask()
+    rig.second(20)
+    rig.disarmed("who holds the lock of prod is not known any more")
+
+
+def test_a_calendar_that_fails_disarms(rig: Rig) -> None:
+    calendar = Connected("cal", "the cal", "icalendar", ("Calendar",), ("gw",), None)
+    rig.connections.replace((*rig.connections.all, calendar))
+    rig.ask()
+    now = rig.window.clock()
+    rig.window.store.merge("sources", {"cal": SourceHealth("cal", "the cal", "icalendar", now, now, problem=Problem("Not reachable", "x"))})
+    rig.second()
+    rig.disarmed("the cal is failed")
+
+
 def test_words_that_cannot_be_read_disarm(rig: Rig) -> None:
     keeper = FakeKeeper()
     rig.window.decisions.use((Keeper("repo", ("gw",), keeper),))
@@ -180,6 +198,25 @@ def test_what_an_earlier_process_was_asked_for_is_withdrawn_and_said(rig: Rig) -
     later.begin()
     later.close()
     assert sum("by itself any more" in t for t in rig.window.told) == 1, "said once"
+
+
+def test_a_signed_request_of_an_earlier_process_is_withdrawn_signed_too(rig: Rig) -> None:
+    keeper = FakeKeeper()
+    kept = (Keeper("repo", ("gw",), keeper),)
+    rig.window.decisions.use(kept)
+    rig.ask()
+    rig.requests.close()
+    rig.window.decisions.use(())  # as at a start: nothing is connected yet
+    later = rig.begun()
+    later.begin()
+    rig.window.main.run_for(2.0)
+    assert [w.kind for w in keeper.kept] == ["request"]
+    rig.window.decisions.use(kept)
+    words = Connected("words", "words", "git-words", ("SignedWords",), ("gw",), keeper)
+    rig.connections.replace((*rig.connections.all, words))
+    rig.window.main.run_for(2.0)
+    assert [w.kind for w in keeper.kept] == ["request", "withdraw"], "so that colleagues see it too"
+    later.close()
 
 
 def test_begin_leaves_alone_what_is_armed_and_what_others_asked_for(rig: Rig) -> None:
@@ -293,3 +330,14 @@ def test_closed_it_watches_nothing(rig: Rig, never: Callable[[Rig], None]) -> No
     rig.acts.missing = ()
     rig.second(3)
     assert rig.acts.fired == []
+
+
+def test_it_is_carried_out_by_the_rule_that_everybody_deploys_by(rig: Rig) -> None:
+    begun: list[tuple[RolloutPlan, str]] = []
+    rig.requests.carry_out = lambda planned, reason: begun.append((planned, reason))
+    rig.ask()
+    rig.acts.missing = ()
+    rig.second(3)
+    assert [reason for _, reason in begun] == ["requested by Ada <ada@example.org>: monday"]
+    assert rig.acts.fired == []
+    assert rig.standing == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -192,7 +193,11 @@ class World(RuleBasedStateMachine):
 
 TestRandomRollouts = World.TestCase
 TestRandomRollouts.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    # more of both for a long search: RANDOM_EXAMPLES=150 RANDOM_STEPS=40
+    max_examples=int(os.environ.get("RANDOM_EXAMPLES", "20")),
+    stateful_step_count=int(os.environ.get("RANDOM_STEPS", "25")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from cockpit.domain.calendar import Freeze, Freezes
 from cockpit.domain.checks import CheckRun, CheckState, Suite
-from cockpit.domain.errors import Unreachable
+from cockpit.domain.errors import NotAllowed, Unreachable
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import Band, LatencyPoint
 from cockpit.domain.policy import Rules
-from cockpit.domain.release import Version
-from cockpit.domain.rollout import LineState
+from cockpit.domain.release import Changes, Version
+from cockpit.domain.rollout import Action, LineState, RolloutPlan
 from cockpit.domain.statements import Statement
-from cockpit.domain.strategy import RolloutState, ServiceSet, Step, StepSpec, Strategy
+from cockpit.domain.strategy import Rollout, RolloutState, ServiceSet, Step, StepSpec, Strategy
+from cockpit.services import status
 from cockpit.services.actions import Actions, Person
+from cockpit.services.carrying import carry_out
 from cockpit.services.connections import Connected, Connections
 from cockpit.services.rollout_hands import Hands
 from cockpit.services.rollout_wiring import Gates, hands_of
-from cockpit.services.store import LatencyStatus
+from cockpit.services.store import LatencyStatus, changes_key
 from tests.fakes.ports import digest_of
 from tests.fakes.rolling import CANARY, ENVIRONMENT, SERVICES, Desk, Estate
 
@@ -183,3 +187,67 @@ def test_nothing_connected_means_no_port(fake_clock: Any, desk: WiredDesk) -> No
     assert isinstance(empty.rules(), Rules)
     assert CANARY.steps[0] == StepSpec("mode", mode="post-only")
     assert empty.rules().sets["trading"] == ServiceSet("trading", ("gateway", "market", "risk"), "stop")
+
+
+# -- one rule for everybody who deploys --------------------------------------------------------------------------------------
+
+
+def deploy(desk: WiredDesk, **how: Any) -> RolloutPlan:
+    planned = desk.actions.plan("deploy", "gateway", ENVIRONMENT, "1.2.0", **how)
+    assert isinstance(planned, RolloutPlan), planned
+    return planned
+
+
+def test_a_click_on_all_nodes_at_once_does_not_pass_the_strategy_by(desk: WiredDesk) -> None:
+    with pytest.raises(NotAllowed, match="done in steps: canary") as caught:
+        desk.actions.fire(deploy(desk), "hurry")
+    assert "release-cockpit deploy gateway" in caught.value.hint
+    assert desk.estate.posts == []
+    desk.actions.rules = replace(desk.rules, strategies={ENVIRONMENT: Strategy("plain")})
+    assert desk.actions.fire(deploy(desk), "git is down").digest == digest_of("gateway 1.2.0"), "a strategy without steps is all at once"
+
+
+def test_what_is_carried_out_goes_by_the_steps_or_at_once(desk: WiredDesk) -> None:
+    begun = carry_out(desk.actions, desk.rollouts, deploy(desk), "because")
+    assert isinstance(begun, Rollout)
+    assert desk.finish(begun.key).state is RolloutState.DONE
+    assert [p.nodes for p in desk.estate.posts] == [("gateway-1",), ("gateway-2", "gateway-3")]
+    desk.poll()
+    back = desk.actions.plan("rollback", "gateway", ENVIRONMENT)
+    assert isinstance(back, RolloutPlan)
+    assert isinstance(carry_out(desk.actions, desk.rollouts, back, "p99"), Action), "going back waits for no steps"
+
+
+def test_a_plan_that_changed_begins_nothing(desk: WiredDesk) -> None:
+    planned = deploy(desk)
+    nodes = desk.estate.api._nodes
+    nodes["gateway-2"] = replace(nodes["gateway-2"], healthy=False)
+    desk.poll()
+    with pytest.raises(NotAllowed, match="plan changed"):
+        carry_out(desk.actions, desk.rollouts, planned, "because")
+    assert desk.store.state.rollouts == {}
+
+
+def test_a_request_begins_the_steps_and_passes_nothing_that_needs_a_person(desk: WiredDesk) -> None:
+    with pytest.raises(NotAllowed, match="Only a person may pass this"):
+        carry_out(desk.actions, desk.rollouts, deploy(desk, automatic=True), "requested by Rae", automatic=True)
+    new, old = (status.commit_of(desk.store.state, "gateway", v) for v in ("1.2.0", "1.1.0"))
+    desk.store.merge("changes", {changes_key("gateway", new, old): Fact(Changes(new, old), desk.clock())})
+    begun = carry_out(desk.actions, desk.rollouts, deploy(desk, automatic=True), "requested by Rae", automatic=True)
+    assert isinstance(begun, Rollout)
+    assert begun.automatic
+    assert desk.store.state.rollouts[begun.key].automatic
+    now = desk.clock()
+    desk.actions.rules = replace(desk.rules, freezes={ENVIRONMENT: ("deribit-expiry",)}, may={"freeze": frozenset({"rae@x"})})
+    passed = Statement("override", "", ENVIRONMENT, "", "", "", "rae@x", "Rae", "now", now, now + 10**10, id="o1")
+    desk.store.apply(statements=(passed,))
+    frozen = Freezes((Freeze("expiry", now - 10**9, now + 10**9),))
+    desk.actions.calendars = SimpleNamespace(freezes_of=lambda *_: frozen)  # type: ignore[assignment]
+    assert ask(desk, "freeze") == (LineState.BLOCKED, "freeze: expiry"), "an override is never open to automation"
+    desk.run(begun.key)
+    assert desk.estate.posts == []
+    assert desk.rollout(begun.key).state is RolloutState.PAUSED
+    desk.store.apply(statements=(passed,))
+    desk.rollouts.go_on(begun.key, "I pass it")
+    assert not desk.rollout(begun.key).automatic, "a person has it now"
+    assert ask(desk, "freeze")[0] is LineState.OK

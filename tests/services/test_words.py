@@ -272,15 +272,16 @@ def test_a_word_that_could_not_be_shared_counts_here_and_says_so(window: Window)
 def test_what_must_not_be_lost_is_in_the_journal_before_it_is_signed(window: Window, kind: str) -> None:
     keeper = keeper_of(window)
     say = {
-        "hold": lambda: window.words.hold(window.version, "prod", "p99"),
-        "emergency": lambda: window.words.emergency(deed(window), "now"),
+        "hold": lambda key: window.words.hold(window.version, "prod", "p99"),
+        "emergency": lambda key: window.words.emergency(replace(deed(window), key=key), "now"),
     }[kind]
-    say()
+    say("k1")
     window.main.settle()
     assert [(s.kind, s.source) for s in window.statements] == [(kind, "git")], "one word, however often it is kept"
+    assert [e.action for e in window.journal.entries()] == [kind], "and written down once"
     keeper.trouble["sign"] = Rejected("no agent", hint="start it")
     window.clock.advance(1)
-    say()
+    say("k2")
     window.main.settle()
     assert [(s.kind, s.source) for s in window.statements if s.source == "journal"] == [(kind, "journal")]
     assert any("Known on this machine only" in t and "no agent" in t for t in window.told)
