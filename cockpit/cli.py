@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cockpit import cli_act, cli_place, cli_policy, cli_read, cli_rollout, cli_words
+from cockpit import cli_act, cli_place, cli_policy, cli_read, cli_rollout, cli_unblock, cli_words
 from cockpit.cli_arguments import Usage, parser
 from cockpit.cli_session import Session, session
 from cockpit.cli_text import Out, plain
@@ -34,9 +34,9 @@ READ: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Docume
     "journal": (cli_read.show_journal, cli_read.text_of_journal),
     "sources": (cli_read.show_sources, cli_read.text_of_sources),
     **cli_words.COMMANDS,
-    "deploy": (cli_act.act, cli_act.text_of_act),
     "rollback": (cli_act.act, cli_act.text_of_act),
     **cli_rollout.COMMANDS,
+    **cli_unblock.COMMANDS,
 }
 ALONE: dict[str, tuple[Callable[[Paths, Out, Namespace], Document], Callable[[Document, Out], list[str]]]] = {
     "open": (cli_place.open_repository, cli_place.text_of_open),

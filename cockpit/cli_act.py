@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 from cockpit import cli_documents as documents
@@ -13,8 +14,10 @@ from cockpit.cli_text import age_text, counted, names, number_text, plain, state
 from cockpit.domain.errors import NotAllowed, OutcomeUnknown
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan
 from cockpit.services import status
+from cockpit.services.locks import lane_of
 
 Document = dict[str, Any]
+InSteps = Callable[[Session, Namespace, tuple[str, str, str]], Document]
 
 DONE, FAILED, REFUSED, UNKNOWN = 0, 1, 2, 3
 RESULTS = {ActionState.DONE: DONE, ActionState.REFUSED: REFUSED}
@@ -22,7 +25,10 @@ REASON = "A reason is needed"
 OUTCOMES = {DONE: "done", FAILED: "failed", REFUSED: "refused", UNKNOWN: "unknown"}
 LOOK = "Look at it with `release-cockpit status` and `release-cockpit activity`, or in the window."
 WRITE_S = 10.0
-ASKED = ("DeploymentApi", "SourceControl", "CiSystem", "Calendar")  # what a plan stands on
+NEEDED = ("DeploymentApi", "SourceControl")
+TOLD = ("CiSystem", "Calendar")
+TOLD_S = 3.0  # a rollback tells what tests and calendars say, and does not wait for a system that hangs
+ASKED = (*NEEDED, *TOLD)  # what a plan stands on
 
 
 class Refused(NotAllowed):
@@ -37,11 +43,14 @@ class Refused(NotAllowed):
 # -- deploy and roll back ----------------------------------------------------------------------------------------------------
 
 
-def act(session: Session, options: Namespace) -> Document:
-    """Deploy or roll back: what was left unfinished first, then the card, the confirmation, the call, and following it."""
+def act(session: Session, options: Namespace, in_steps: InSteps | None = None) -> Document:
+    """Deploy or roll back: what was left unfinished first, then the card, the confirmation, the call, and following it.
+
+    `in_steps` begins a deployment (service, environment, version) that the policy wants done in steps.
+    """
     kind = options.command
-    session.load(*ASKED)
-    session.hear()
+    session.load(*NEEDED)
+    _be_told(session, kind)
     (service,), (environment,) = session.services(options.service), session.environments(options.environment)
     version = session.version(service, options.version).name if options.version else ""
     recovered = [] if options.dry_run else recover(session, options.timeout)
@@ -51,6 +60,8 @@ def act(session: Session, options: Namespace) -> Document:
         return _ended(session, same, recovered)
     emergency = kind == "deploy" and options.emergency
     planned = card(session, kind, service, environment, version, emergency=emergency)
+    if in_steps is not None and isinstance(planned, RolloutPlan) and session.cockpit.rules.why_in_steps(planned):
+        return _in_steps(session, options, planned, recovered, in_steps)
     document = documents.plan_document(planned, session.cockpit.clock_us())
     for line in text_of_card(document, session):
         session.out.line(line)
@@ -64,13 +75,36 @@ def act(session: Session, options: Namespace) -> Document:
     if not options.yes:
         confirm(session, environment)
         # a person takes their time: what the plan stands on is asked again, and `fire` refuses where it changed
-        session.refresh(*ASKED)
-        session.hear()
+        session.refresh(*NEEDED)
+        _be_told(session, kind)
     action = session.cockpit.actions.fire(planned, options.reason)
     follow(session, [action.key], options.timeout)
-    for lane in ("journal", "holds"):  # what is said after a rollback: that the version which left is held
+    # what is said after a rollback: that the version which left is held; and the lock is given back
+    for lane in ("journal", "holds", lane_of(environment)):
         session.barrier(lane)
     return {"plan": document, **_ended(session, session.cockpit.store.state.actions[action.key], recovered)}
+
+
+def _be_told(session: Session, kind: str) -> None:
+    """What tests, calendars and people say; a rollback waits a few seconds for it, whatever hangs."""
+    if kind == "rollback":
+        session.refresh(*TOLD, timeout_s=TOLD_S)
+        session.hear(TOLD_S)
+    else:
+        session.refresh(*TOLD)
+        session.hear()
+
+
+def _in_steps(session: Session, options: Namespace, planned: RolloutPlan, recovered: list[Action], begin: InSteps) -> Document:
+    """The policy wants it done in steps: the same as `rollout start`."""
+    document = documents.plan_document(planned, session.cockpit.clock_us())
+    for line in text_of_card(document, session):
+        session.out.line(line)
+    session.out.line(session.cockpit.rules.why_in_steps(planned))
+    if planned.insists and not options.reason.strip() and not options.dry_run:
+        raise NotAllowed("; ".join(planned.insists), hint="It can be insisted on: say why with --reason. Nothing was sent.", title=REASON)
+    begun = begin(session, options, (planned.service, planned.environment, planned.target.name))
+    return {"plan": document, "action": None, **begun, "recovered": _all(session, recovered)}
 
 
 def is_asked_for(action: Action, kind: str, service: str, environment: str, version: str) -> bool:

@@ -258,7 +258,8 @@ COMMANDS = (
         "the embedded venue: real processes on this machine",
         "playground start\n  release-cockpit playground traffic volatile\n"
         "  release-cockpit playground drift order-gateway-production-2\n  release-cockpit playground drift order-gateway-production-2 off\n"
-        "  release-cockpit playground automatic order-gateway production on\n  release-cockpit playground freeze 10\n  release-cockpit playground stop",
+        "  release-cockpit playground automatic order-gateway production on\n"
+        "  release-cockpit playground freeze 10\n  release-cockpit playground stop",
         "{playground: {directory, started, processes: [{name, pid, port, alive, healthy}],\n"
         "  nodes: [{name, service, environment, version, url, healthy}], problems: [text]}\n"
         "  | {traffic: calm|volatile|crash} | {said: text}}",

@@ -1,4 +1,4 @@
-"""What may be typed after the commands by which a person gives their word: hold, clear, override, sign off."""
+"""What may be typed after the commands by which a person gives their word, and sets free what is locked or waited for."""
 
 from __future__ import annotations
 
@@ -37,6 +37,27 @@ def _override(parser: Any) -> None:
     _reason(parser, "why the freeze is passed")
 
 
+def _end_override(parser: Any) -> None:
+    parser.add_argument("environment", metavar="ENVIRONMENT")
+    parser.add_argument("--service", default="", metavar="NAME", help="only what was passed for this service")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="stands in the journal")
+
+
+def _withdraw(parser: Any) -> None:
+    parser.add_argument("words", nargs="+", metavar="WORD", help="the beginning of an ID, or SERVICE VERSION ENVIRONMENT")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="stands in the journal")
+
+
+def _break_lock(parser: Any) -> None:
+    parser.add_argument("environment", metavar="ENVIRONMENT")
+    _reason(parser, "why it is taken away from who holds it; ask them first")
+
+
+def _let_go(parser: Any) -> None:
+    parser.add_argument("key", metavar="KEY", help="of the action, or how it begins; `status` lists those without an outcome")
+    _reason(parser, "what was seen on the nodes")
+
+
 def _sign_off(parser: Any) -> None:
     parser.add_argument("key", metavar="KEY", help="of the action, or how it begins; `debts` lists them")
     parser.add_argument("--comment", required=True, metavar="TEXT", help="what was looked at, and what came of it")
@@ -51,6 +72,8 @@ def minutes(text: str) -> int:
 
 
 _HOLD = "{service, environment, version, digest, reason, who, at_us, id}"
+_OVERRIDE = "{service, environment, who, reason, at_us, until_us, id}"
+_REQUEST = "id, service, environment, version, commit, digest, who, name, reason, at_us, until_us"
 _DEBT = "{service, environment, version, who, reason, at_us, about, id}"
 WORDS: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
     (
@@ -78,8 +101,29 @@ WORDS: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
         "override",
         "pass the freezes of an environment for a while; never a hard one",
         'override production --minutes 30 --service order-gateway --reason "CHG-1: clients lose orders"',
-        "{override: {service, environment, who, reason, at_us, until_us, id}}",
+        f"{{override: {_OVERRIDE}}}",
         _override,
+    ),
+    (
+        "end-override",
+        "freezes that were passed hold again, before the time is over",
+        'end-override production\n  release-cockpit end-override production --service order-gateway --reason "CHG-1 is done"',
+        f"{{ended: [{_OVERRIDE}]}}",
+        _end_override,
+    ),
+    (
+        "requests",
+        "versions to be deployed as soon as nothing speaks against it, and what still does",
+        "requests\n  release-cockpit requests order-gateway --environment production --json",
+        f"{{requests: [{{{_REQUEST}, waits_for: [text]}}]}}",
+        _holds,
+    ),
+    (
+        "withdraw",
+        "take a request back: nothing goes by itself",
+        'withdraw order-gateway 1.7.0 production --reason "1.7.1 comes"\n  release-cockpit withdraw 3f2a',
+        f"{{withdrawn: {{{_REQUEST}}}}}",
+        _withdraw,
     ),
     (
         "sign-off",
@@ -94,5 +138,19 @@ WORDS: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
         "debts\n  release-cockpit debts --json",
         f"{{debts: [{_DEBT}]}}",
         lambda parser: None,
+    ),
+    (
+        "break-lock",
+        "take the lock of an environment away from who holds it",
+        'break-lock production --reason "Ada\'s machine is off, she says it is done"',
+        "{lock: {environment, holder, holding, since_us, reason}}",
+        _break_lock,
+    ),
+    (
+        "let-go",
+        "wait no more for an action whose system stays silent; its environment is free again",
+        'let-go 3f2a --reason "every node runs 1.7.0, the deployer is gone"',
+        "{action: {key, state, final, message, let_go, ...}}",
+        _let_go,
     ),
 )

@@ -220,6 +220,7 @@ def action_document(action: Action, now_us: int) -> Document:
         **{name: getattr(action, name) for name in fields},
         "state": str(action.state),
         "final": action.state.final,
+        "let_go": action.let_go or None,
         "accepted_at_us": action.accepted_at_us or None,
         "ended_at_us": action.ended_at_us or None,
         "deployment": action.deployment.id if action.deployment else None,

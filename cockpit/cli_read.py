@@ -73,14 +73,16 @@ def text_of_status(document: Document, session: Session) -> list[str]:
     for u in document["unfinished"]:
         age = age_text((session.cockpit.clock_us() - u["at_us"]) / 1e6)
         what = plain(f"{u['action']} of {u['service']} in {u['environment']} to {u['version']}")
-        words = f"{what}, begun {age} ago, has no outcome yet; if nobody follows it, the next start does"
+        words = f"{what}, begun {age} ago, has no outcome yet; if nobody follows it, the next start does (key {plain(u['key'][:8])})"
         lines.append(state_text("unknown", words, session.out.colour))
     return lines
 
 
 def show_pending(session: Session, options: Namespace) -> Document:
     """What waits, for the last environment on the way where none is named."""
-    session.load("DeploymentApi", "SourceControl", "CiSystem")
+    session.load("DeploymentApi", "SourceControl", "CiSystem", "Calendar")
+    # who approved, rejected or holds it may have said so elsewhere
+    session.hear()
     services = session.services(options.service)
     environments = session.environments(options.environment)[-1:]
     places = [(s, e) for s in services for e in environments]

@@ -14,9 +14,11 @@ from cockpit.cli_arguments_rollout import PLACED
 from cockpit.cli_documents import plan_document
 from cockpit.cli_session import Session
 from cockpit.cli_text import counted, number_text, plain, state_text, time_text
+from cockpit.core import LOCKS_S
 from cockpit.domain.errors import NotAllowed, OutcomeUnknown
 from cockpit.domain.rollout import Refusal
 from cockpit.domain.strategy import Rollout, RolloutState, Step, StepState
+from cockpit.services.locks import lane_of
 
 Document = dict[str, Any]
 MARKS = {"waiting": "pending", "undone": "done", "skipped": "held", "back": "done", "going back": "running", "paused": "held"}
@@ -37,8 +39,7 @@ def _placed(session: Session, options: Namespace) -> Document:
         raise NotAllowed(
             "SERVICE and ENVIRONMENT are needed.", hint=f"release-cockpit rollout {options.what} SERVICE ENVIRONMENT [VERSION]"
         )
-    session.load(*cli_act.ASKED)
-    _take_up(session)
+    _ask_everything(session)
     (service,), (environment,) = session.services(options.words[0]), session.environments(options.words[1])
     version = session.version(service, options.words[2]).name if options.words[2:] else ""
     cli_act.card(session, "deploy", service, environment, version)
@@ -51,8 +52,7 @@ def _placed(session: Session, options: Namespace) -> Document:
 
 def rollback_set(session: Session, options: Namespace) -> Document:
     """The command `rollback-set`."""
-    session.load(*cli_act.ASKED)
-    _take_up(session)
+    _ask_everything(session)
     targets: dict[str, str] = {}
     for word in options.to:
         service, equals, version = word.partition("=")
@@ -79,20 +79,33 @@ def _status(session: Session, options: Namespace) -> Document:
 
 
 def _told(session: Session, options: Namespace) -> Document:
-    session.load(*cli_act.ASKED)
-    _take_up(session)
+    _ask_everything(session, hear=options.what != "stop")  # nothing that was said keeps a person from stopping
     key = _key(session, options.words[0] if options.words else "")
     rollouts = session.cockpit.rollouts
     say: Callable[[str, str], None] = {"go-on": rollouts.go_on, "back": rollouts.back, "stop": rollouts.stop}[options.what]
     shown = session.cockpit.store.state.rollouts[key]
     if not options.yes and options.what != "stop":
         _show(session, shown)
-        confirm(session, shown.places[0][1])
-        session.refresh(*cli_act.ASKED)
+        _confirm(session, shown)
     say(key, options.reason)
     session.barrier("journal")
     wanted = {"go-on": RolloutState.DONE, "back": RolloutState.BACK, "stop": RolloutState.ABORTED}[options.what]
     return _followed(session, key, options.timeout, wanted)
+
+
+def _ask_everything(session: Session, *, hear: bool = True) -> None:
+    """What a step stands on, what people said, and what was left unfinished."""
+    session.load(*cli_act.ASKED)
+    if hear:
+        session.hear()
+    _take_up(session)
+
+
+def _confirm(session: Session, shown: Rollout) -> None:
+    confirm(session, shown.places[0][1])
+    # a person takes their time: what the steps stand on is asked again
+    session.refresh(*cli_act.ASKED)
+    session.hear()
 
 
 def _take_up(session: Session) -> None:
@@ -125,10 +138,29 @@ def _begin(session: Session, options: Namespace, planned: Rollout | Refusal) -> 
     shown = _card(session, planned)
     _show(session, shown)
     if not options.yes:
-        confirm(session, shown.places[0][1])
-        session.refresh(*cli_act.ASKED)
+        _confirm(session, shown)
     begun = session.cockpit.rollouts.begin(shown, options.reason)
     return _followed(session, begun.key, options.timeout, RolloutState.DONE)
+
+
+def deploy(session: Session, options: Namespace) -> Document:
+    """The command `deploy`: all at once, or by the steps that the policy wants."""
+    return cli_act.act(session, options, _in_steps)
+
+
+def text_of_deploy(document: Document, session: Session) -> list[str]:
+    """What became of it."""
+    return text_of_rollout(document, session) if "rollout" in document else cli_act.text_of_act(document, session)
+
+
+def _in_steps(session: Session, options: Namespace, target: tuple[str, str, str]) -> Document:
+    """Begin (service, environment, version)."""
+    planned = session.cockpit.rollouts.draft(*target)
+    if not options.dry_run:
+        return _begin(session, options, planned)
+    shown = _card(session, planned)
+    _show(session, shown)
+    return _answer(session, shown, "dry run")
 
 
 def _rehearse(session: Session, shown: Rollout) -> Document:
@@ -174,15 +206,33 @@ def _follow(session: Session, key: str, timeout_s: float) -> Rollout:
                 words = f"{number + 1}. {step_words(run.step)}: {run.state}{more}"
                 session.out.line(f"  {since_s:6.1f} s  {_mark(str(run.state), words, session)}")
 
-    end = store.subscribe(look)
+    ends = (store.subscribe(look), _listen(session))
     try:
         look()
         session.loop.run_until(lambda: store.state.rollouts[key].state.final or waits(store.state.rollouts[key]) != "no", timeout_s)
     finally:
-        end()
-    for lane in ("journal", "holds"):
+        for end in ends:
+            end()
+    state = store.state.rollouts[key]
+    for lane in ("journal", "holds", *dict.fromkeys(lane_of(environment) for _, environment in state.places)):
         session.barrier(lane)
     return store.state.rollouts[key]
+
+
+def _listen(session: Session) -> Callable[[], None]:
+    """Ask again and again what people say and who holds the locks, for a later step stands on that too; answers a function that ends it."""
+    ends: list[Callable[[], None]] = []
+
+    def run() -> None:
+        session.cockpit.actions.decisions.poll()
+        session.cockpit.locks.poll()
+        ends[:] = [session.loop.call_later(LOCKS_S, run)]
+
+    def end() -> None:
+        ends[0]()
+
+    run()
+    return end
 
 
 def waits(state: Rollout) -> str:
@@ -283,6 +333,7 @@ def text_of_rollout(document: Document, session: Session) -> list[str]:
 
 
 COMMANDS: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Document, Session], list[str]]]] = {
+    "deploy": (deploy, text_of_deploy),
     "rollout": (rollout, text_of_rollout),
     "rollback-set": (rollback_set, text_of_rollout),
 }

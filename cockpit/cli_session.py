@@ -56,13 +56,15 @@ class Session:
         self.loop.run_until(lambda: not waiting(), timeout_s)
         self._late = waiting()
 
-    def hear(self) -> None:
-        """Take over what people said elsewhere, with what a remote has of it, as far as it answers in time."""
+    def hear(self, limit_s: float = HEAR_S) -> None:
+        """Take over what people said elsewhere, and who holds the locks, with what a remote has of it, as far as it answers in time."""
         late = self._late
-        self.refresh("SignedWords", timeout_s=HEAR_S)
+        self.refresh("SignedWords", timeout_s=limit_s)
         self._late = list(dict.fromkeys((*late, *self._late)))
         self.cockpit.actions.decisions.poll()
+        self.cockpit.locks.poll()
         self.barrier("journal")
+        self.barrier("locks", limit_s)
 
     def changes(self, wanted: Iterable[tuple[str, str, str]]) -> None:
         """Have the commits between these versions (service, base, head) read, as far as the repositories answer.

@@ -1,20 +1,23 @@
-"""The commands by which a person gives their word: approve, reject, hold, clear, override, sign off; and what stands of such words."""
+"""The commands by which a person gives their word: approve, reject, hold, clear, override, sign off, withdraw; and what stands of these."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from cockpit import cli_documents as documents
+from cockpit.cli_act import ASKED
 from cockpit.cli_session import Session
 from cockpit.cli_text import counted, plain, state_text
 from cockpit.domain.errors import CockpitError, NotAllowed
 from cockpit.domain.lines import moment
 from cockpit.domain.release import Version
-from cockpit.domain.statements import Debt, Hold, Override, debts, holds, overrides
+from cockpit.domain.rollout import Refusal
+from cockpit.domain.statements import Debt, Hold, Override, Statement, debts, holds, overrides, requests
 from cockpit.services import status
 from cockpit.services.notices import Severity
 
@@ -172,6 +175,40 @@ def text_of_override(document: Document, session: Session) -> list[str]:
     return [state_text("warning", f"{what}; a hard freeze is passed by nobody", session.out.colour)]
 
 
+def end_override(session: Session, options: Namespace) -> Document:
+    """The freezes of an environment hold again, whoever passed them."""
+    session.load()
+    session.hear()
+    (environment,) = session.environments(options.environment)
+    service = session.services(options.service)[0] if options.service else ""
+    cockpit = session.cockpit
+
+    def standing() -> list[Override]:
+        every = overrides(cockpit.store.state.statements, cockpit.clock_us())
+        return [o for o in every if o.environment == environment and service in ("", o.service)]
+
+    found = standing()
+    if not found:
+        raise NotAllowed(f"No freeze of {plain(service) or 'any service'} in {plain(environment)} is passed now: there is nothing to end.")
+    for one in found:
+        cockpit.words.end_override(one, options.reason)
+        _recorded(session, partial(_gone, standing, one.id))
+    return {"ended": [msgspec.to_builtins(o) for o in found]}
+
+
+def _gone(standing: Callable[[], list[Any]], word_id: str) -> bool:
+    return all(word.id != word_id for word in standing())
+
+
+def text_of_end_override(document: Document, session: Session) -> list[str]:
+    """What holds again."""
+    lines = []
+    for o in document["ended"]:
+        what = f"freezes of {plain(o['service']) or 'every service'} in {plain(o['environment'])} hold again"
+        lines.append(state_text("ok", f"{what}: {plain(o['who'])} passed them until {moment(o['until_us'])}", session.out.colour))
+    return lines
+
+
 def show_debts(session: Session, options: Namespace) -> Document:
     """Emergencies that nobody has looked at since."""
     session.load()
@@ -212,12 +249,92 @@ def _debt(d: Document) -> str:
     return f"{plain(d['who'])} deployed {plain(d['service'])} {plain(d['version'])} to {plain(d['environment'])} alone"
 
 
+# -- requests ----------------------------------------------------------------------------------------------------------------
+
+
+def show_requests(session: Session, options: Namespace) -> Document:
+    """What is to be deployed as soon as nothing speaks against it, and what still does."""
+    session.load(*ASKED)
+    session.hear()
+    services, environments = session.services(options.service), session.environments(options.environment)
+    found = [r for r in _requests(session) if r.service in services and r.environment in environments]
+    state = session.cockpit.store.state
+    lives = {(r.service, r.environment): status.live_name(state, r.service, r.environment) for r in found}
+    session.changes((r.service, live, r.version) for r in found if (live := lives[r.service, r.environment]) is not None)
+    return {"requests": [{**_request(r), "waits_for": _against(session, r)} for r in found]}
+
+
+def _requests(session: Session) -> list[Statement]:
+    return list(requests(session.cockpit.store.state.statements, session.cockpit.clock_us()))
+
+
+def _request(request: Statement) -> Document:
+    fields = ("id", "service", "environment", "version", "commit", "digest", "who", "name", "reason", "at_us", "until_us")
+    return {name: getattr(request, name) for name in fields}
+
+
+def _against(session: Session, request: Statement) -> list[str]:
+    planned = session.cockpit.actions.plan("deploy", request.service, request.environment, request.version, automatic=True)
+    return [r.text for r in planned.reasons] if isinstance(planned, Refusal) else list(planned.insists)
+
+
+def withdraw(session: Session, options: Namespace) -> Document:
+    """Take a request back: the one whose id begins so, or the one for that version there."""
+    if len(options.words) not in (1, 3):
+        raise NotAllowed("An ID, or SERVICE VERSION ENVIRONMENT is needed.", hint="`release-cockpit requests` lists both.")
+    session.load("SourceControl")
+    session.hear()
+    found = _meant(session, options.words)
+    if len(found) != 1:
+        what = " ".join(plain(word, 80) for word in options.words)
+        ids = ", ".join(r.id[:8] for r in found)
+        words = f"{len(found)} requests stand for {what}: {ids}." if found else f"No request stands for {what}."
+        raise NotAllowed(words, hint="`release-cockpit requests` lists those that stand, with their ids.")
+    request = found[0]
+    session.cockpit.words.withdraw(request, options.reason)
+    _recorded(session, lambda: _gone(lambda: _requests(session), request.id))
+    return {"withdrawn": _request(request)}
+
+
+def _meant(session: Session, words: list[str]) -> list[Statement]:
+    if len(words) == 1:
+        return [r for r in _requests(session) if r.id.startswith(words[0])]
+    (service,), (environment,) = session.services(words[0]), session.environments(words[2])
+    # what was asked for may be a tag that is gone by now, so its name alone counts, too
+    tagged = next((v.name for v in status.versions(session.cockpit.store.state, service) if v.tag == words[1]), words[1])
+    return [r for r in _requests(session) if (r.service, r.environment) == (service, environment) and r.version in (words[1], tagged)]
+
+
+def text_of_requests(document: Document, session: Session) -> list[str]:
+    """One request after the other, with what it waits for."""
+    lines = []
+    for r in document["requests"]:
+        words = f"{_asked(r)} ({plain(r['id'][:8])}), until {moment(r['until_us'])}"
+        lines.append(state_text("pending", words, session.out.colour))
+        why = f": {plain(r['reason'], 300)}" if r["reason"] else ""
+        lines.append(f"    by {plain(r['who'])} at {moment(r['at_us'])}{why}")
+        lines += [f"    waits for: {plain(text, 300)}" for text in r["waits_for"]]
+    return [*lines, "The window that made a request watches it, and only while it is open."] if lines else ["Nothing is requested."]
+
+
+def text_of_withdraw(document: Document, session: Session) -> list[str]:
+    """What does not go by itself any more."""
+    return [state_text("ok", f"withdrawn: {_asked(document['withdrawn'])}; nothing goes by itself", session.out.colour)]
+
+
+def _asked(r: Document) -> str:
+    return f"{plain(r['service'])} {plain(r['version'])} to {plain(r['environment'])}"
+
+
 COMMANDS: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Document, Session], list[str]]]] = {
     "approve": (approve, text_of_approve),
     "hold": (hold, text_of_hold),
     "clear": (clear, text_of_hold),
     "holds": (show_holds, text_of_holds),
     "override": (override, text_of_override),
+    "end-override": (end_override, text_of_end_override),
+    "requests": (show_requests, text_of_requests),
+    "withdraw": (withdraw, text_of_withdraw),
     "sign-off": (sign_off, text_of_sign_off),
     "debts": (show_debts, text_of_debts),
 }

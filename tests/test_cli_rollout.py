@@ -173,3 +173,19 @@ def test_a_set_that_cannot_go_back_names_each_reason(world: World, run: Run) -> 
     assert code == 2
     assert any(r.startswith("risk: ") for r in json.loads(out)["error"]["reasons"])
     assert digest_of("1.0.0")
+
+
+def test_deploy_goes_by_the_steps_too(world: World, run: Run) -> None:
+    code, out, _ = run("deploy", "gateway", "production", "1.2.0", "--dry-run", "--reason", "CHG-9")
+    assert (code, world.deployer.count("deploy")) == (0, 0)
+    assert "done in steps: canary" in out
+    assert "1. gateway 1.1.0 → 1.2.0 on production-1" in out
+    assert "Nothing was sent." in out
+    code, out, _ = run("deploy", "gateway", "production", "1.2.0", "--yes", "--reason", "CHG-9", "--json")
+    document = json.loads(out)
+    assert (code, document["outcome"], document["action"]) == (3, "held", None), "it waits for a person after the first node"
+    assert document["plan"]["target"]["version"] == "1.2.0"
+    assert versions(world) == ["1.2.0", "1.1.0", "1.1.0"]
+    code, out, _ = run("rollout", "go-on", "--yes", "--reason", "looks right")
+    assert code == 0, out
+    assert versions(world) == ["1.2.0"] * 3

@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from cockpit import cli
 from cockpit.domain.errors import Unreachable
+from cockpit.domain.statements import Statement
+from cockpit.paths import find_paths
 from cockpit.services.execution import Pace
+from cockpit.services.runtime import now_us
+from cockpit.storage.database import open_database
+from cockpit.storage.journal import Journal
 from tests.fakes.ports import digest_of
 from tests.fakes.world import SETTINGS, World, write_settings
 
@@ -47,6 +53,19 @@ def broken(*_: Any) -> Any:
     raise Unreachable("git is down")
 
 
+def request(folder: Path, who: str = "mira@playground.invalid", number: int = 0, version: str = "1.2.0", minutes: int = 60) -> str:
+    """Somebody's window asked for it; the id of the word."""
+    now = now_us()
+    of = ("gateway", "production", version, "c" * 40, digest_of(version), who, "Mira")
+    word = Statement("request", *of, "CHG-7", now, now + minutes * 60_000_000, id=f"{number}abc{'0' * 28}")
+    database = open_database(find_paths(folder).database)
+    try:
+        Journal(database, "elsewhere:1:1", now_us).append("note", word.id, "request", who, "gateway", "production", asdict(word))
+    finally:
+        database.close()
+    return word.id
+
+
 def in_staging(world: World) -> None:
     """1.2.0 runs in staging."""
     for name, node in world.deployer._nodes.items():
@@ -68,6 +87,10 @@ def in_staging(world: World) -> None:
         ("override", "production", "--minutes", "0", "--reason", "x"),
         ("sign-off", "abc"),
         ("hold", "gateway", "1.2.0"),
+        ("withdraw",),
+        ("end-override",),
+        ("break-lock", "production"),
+        ("let-go", "abc"),
     ],
 )
 def test_what_lacks_its_reason_or_end_is_bad_usage(world: World, run: Run, words: tuple[str, ...]) -> None:
@@ -84,6 +107,14 @@ def test_what_lacks_its_reason_or_end_is_bad_usage(world: World, run: Run, words
         (("override", "production", "--minutes", "5", "--reason", "x"), "freeze"),
         (("sign-off", "abc", "--comment", "x"), "There is no debt of abc"),
         (("hold", "gateway", "9.9.9", "production", "--reason", "x"), "There is no version"),
+        (("withdraw", "abc"), "No request stands for abc"),
+        (("withdraw", *GATEWAY), "No request stands for gateway 1.2.0 production"),
+        (("withdraw", "gateway", "1.2.0"), "SERVICE VERSION ENVIRONMENT"),
+        (("withdraw", "gatway", "1.2.0", "production"), "There is no service"),
+        (("end-override", "production"), "there is nothing to end"),
+        (("end-override", "producton"), "There is no environment"),
+        (("break-lock", "production", "--reason", "x"), "There is no lock to break here"),
+        (("let-go", "abc", "--reason", "x"), "No action that begins with abc"),
     ],
 )
 def test_what_may_not_be_said_is_refused(world: World, run: Run, words: tuple[str, ...], said: str) -> None:
@@ -175,3 +206,42 @@ def test_a_freeze_is_passed_by_who_may_until_it_ends(world: World, run: Run, tmp
     assert (result, found["who"], found["service"], found["reason"]) == (0, "rae@playground.invalid", "gateway", "CHG-1")
     assert found["until_us"] - found["at_us"] == pytest.approx(1_800_000_000, abs=60_000_000)
     assert "a hard freeze is passed by nobody" in run("override", "production", "--minutes", "30", "--reason", "CHG-1")[1]
+
+
+def test_a_pass_of_freezes_is_ended_early(world: World, run: Run, tmp_path: Path) -> None:
+    write_settings(tmp_path, SETTINGS + ALONE)
+    passed = ("override", "production", "--minutes", "30", "--reason", "CHG-1")
+    assert [run(*passed, *more)[0] for more in ((), ("--service", "gateway"))] == [0, 0]
+    result, out, _ = run("end-override", "production", "--service", "gateway", "--json")
+    assert (result, [o["service"] for o in json.loads(out)["ended"]]) == (0, ["gateway"])
+    result, out, _ = run("end-override", "production", "--reason", "done")
+    assert (result, "freezes of every service in production hold again" in out) == (0, True)
+    assert run("end-override", "production")[0] == 2
+    ends = [e for e in json.loads(run("activity", "--json")[1])["entries"] if e["action"] == "end"]
+    assert [e["detail"]["reason"] for e in ends] == ["done", ""]
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_listed_with_what_they_wait_for_and_withdrawn(world: World, run: Run, tmp_path: Path) -> None:
+    assert run("requests")[1].strip() == "Nothing is requested."
+    ids = [request(tmp_path, number=1), request(tmp_path, "ravi@playground.invalid", 2), request(tmp_path, number=3, minutes=-1)]
+    found = json.loads(run("requests", "gateway", "--environment", "production", "--json")[1])["requests"]
+    assert [(r["id"], r["who"], r["version"], r["reason"]) for r in found] == [
+        (ids[0], "mira@playground.invalid", "1.2.0", "CHG-7"),
+        (ids[1], "ravi@playground.invalid", "1.2.0", "CHG-7"),
+    ]
+    assert "0 of 1 approvals given" in found[0]["waits_for"]
+    assert json.loads(run("requests", "--environment", "staging", "--json")[1])["requests"] == []
+    out = run("requests")[1]
+    assert "gateway 1.2.0 to production (1abc0000)" in out
+    assert "waits for: 0 of 1 approvals given" in out
+    result, _, err = run("withdraw", *GATEWAY)
+    assert (result, "2 requests stand for gateway 1.2.0 production: 1abc0000, 2abc0000" in err) == (2, True)
+    result, out, _ = run("withdraw", "2abc", "--reason", "1.2.1 comes", "--json")
+    assert (result, json.loads(out)["withdrawn"]["id"]) == (0, ids[1])
+    result, out, _ = run("withdraw", "gateway", "v1.2.0", "production")
+    assert (result, "withdrawn: gateway 1.2.0 to production; nothing goes by itself" in out) == (0, True)
+    assert run("requests")[1].strip() == "Nothing is requested."
+    assert world.deployer.count("deploy") == 0

@@ -122,21 +122,44 @@ class Action(Struct, frozen=True, gc=False):
         return replace(self, state=state)
 
 
-def last_good(history: tuple[Deployment, ...], fleet: Fleet) -> Deployment | None:
-    """The deployment to go back to: the newest that succeeded with another digest and that nobody rolled back from since.
+def last_good(history: tuple[Deployment, ...], fleet: Fleet, held: frozenset[str] = frozenset()) -> Deployment | None:
+    """The deployment to go back to: the newest that brought another artifact to all nodes and that nobody rolled back from since.
 
     Where the nodes do not agree, the newest good one may be what most of them run: going back then makes the fleet whole. Whoever
-    began a rollback meant to leave, whether or not it came to its end.
+    began a rollback meant to leave, whether or not it came to its end. What is `held` is never gone back to.
     """
     agree, total = fleet.agreement
     live = fleet.live.digest if fleet.live is not None and agree == total else ""
-    left: set[str] = set()
+    left = set(held)
+    everywhere = _everywhere(history, fleet)
     for deployment in sorted(history, key=lambda d: -d.started_at_us):
-        if deployment.kind == "rollback":
+        if deployment.kind == "rollback" and deployment.from_digest != deployment.digest:
             left.add(deployment.from_digest)
-        if deployment.state is DeployState.SUCCEEDED and deployment.digest not in left and deployment.digest != live:
+        if deployment.id in everywhere and deployment.digest not in left and deployment.digest != live:
             return deployment
     return None
+
+
+def _everywhere(history: tuple[Deployment, ...], fleet: Fleet) -> set[str]:
+    """The deployments after which all nodes ran its artifact, by id: a canary's first nodes prove nothing of the others.
+
+    A node that no earlier deployment named came later, and speaks against nobody; the first one that names nodes must name all.
+    """
+    names, seen = frozenset(n.name for n in fleet.nodes), set[str]()
+    runs: dict[str, str] = {}
+    found = set()
+    for deployment in sorted(history, key=lambda d: d.started_at_us):
+        mine = {step.node for step in deployment.steps}
+        changed = {step.node for step in deployment.steps if step.state == "done"}
+        wanted = (seen or names) | (mine & names)
+        seen |= mine & names
+        if deployment.state is DeployState.SUCCEEDED:
+            # a system may tell nothing of nodes, or name them otherwise here than there
+            changed |= mine if mine & names else names
+        runs.update(dict.fromkeys(changed, deployment.digest))
+        if deployment.state is DeployState.SUCCEEDED and all(runs.get(name) == deployment.digest for name in wanted):
+            found.add(deployment.id)
+    return found
 
 
 def expected_s(history: tuple[Deployment, ...]) -> float | None:
@@ -157,8 +180,9 @@ def plan(kind: str, service: str, environment: str, target: Version | None, fact
         words = "no earlier good version is known here" if kind == "rollback" else "choose a version first"
         reasons.insert(0, Reason("versions", words))
     told = {reason.text for reason in reasons}
-    # what readiness decides stands in `ready` already; of the rollback's only a hold can be open, and that one may be insisted on
-    reasons += [Reason(line.place, line.text) for line in own if line.open and not line.insist and line.text not in told]
+    # of a deployment what readiness decides stands in `ready` already; of a rollback only a hold can be open there
+    asked = own if kind == "deploy" else (*own, *said)
+    reasons += [Reason(line.place, line.text) for line in asked if line.open and not line.insist and line.text not in told]
     from_version = live.version if live else ""
     if reasons or target is None or facts.fleet is None:
         return Refusal(kind, service, environment, tuple(reasons), target, from_version, (*own, *said))

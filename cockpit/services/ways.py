@@ -34,7 +34,8 @@ def good_target(state: AppState, service: str, environment: str) -> Version | No
     history, fleet = state.deployments.get(place(service, environment)), state.fleets.get(place(service, environment))
     if history is None or fleet is None or fleet.value.live is None:
         return None
-    good = last_good(history.value, fleet.value)
+    held = {d.digest for d in history.value if status.held(state, service, environment, d.digest) is not None}
+    good = last_good(history.value, fleet.value, frozenset(held | set(fleet.value.held)))
     if good is None:
         return None
     known = status.version_of(state, service, good.version)

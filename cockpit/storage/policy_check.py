@@ -57,19 +57,21 @@ def check_environments(checked: Checked, groups: dict[str, tuple[str, ...]]) -> 
 
 
 def _check_counts(path: str, environment: Any, groups: dict[str, tuple[str, ...]], problems: list[str]) -> None:
-    """An approval count that nobody can reach would stop every version for ever; one below a quorum says two things."""
-    allowed = {person for group in environment.groups for person in groups[group]}
+    """An approval count that nobody can reach would stop every version for ever; one below a quorum says two things.
+
+    Who is in a quorum's group may approve, too, whether or not that group stands among the approving ones.
+    """
+    named_groups = (*environment.groups, *environment.quorum) if environment.groups else ()
+    allowed = {person for group in named_groups for person in groups[group]}
     if allowed and environment.approvals > len(allowed):
         problems.append(
             f"{path}.approvals: must be at most {len(allowed)}, as many people as are in the groups, not {environment.approvals}"
         )
     for group, least in environment.quorum.items():
-        able = len(allowed.intersection(groups[group]) if allowed else groups[group])
-        where = join(f"{path}.quorum", group)
-        if not able:
-            problems.append(f"{where}: nobody of this group is in the approving groups")
-        elif least > able:
-            problems.append(f"{where}: must be at most {able}, as many of this group as may approve, not {least}")
+        able = len(set(groups[group]))
+        if least > able:
+            where = join(f"{path}.quorum", group)
+            problems.append(f"{where}: must be at most {able}, as many people as are in this group, not {least}")
         elif least > environment.approvals:
             problems.append(f"{path}.approvals: must be at least {least} for the quorum of {show(group)}, not {environment.approvals}")
 

@@ -9,7 +9,7 @@ from cockpit.domain.approvals import Decision
 from cockpit.domain.checks import CheckState, Summary
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.readiness import Readiness, Reason, readiness
-from cockpit.domain.release import Artifact, Changes, Deployment, DeployState, Environment, Fleet, Node, Version
+from cockpit.domain.release import Artifact, Changes, Deployment, DeployState, Environment, Fleet, Node, NodeStep, Version
 from cockpit.domain.rollout import (
     TRANSITIONS,
     Action,
@@ -233,3 +233,47 @@ def test_facts_know_their_age() -> None:
     assert not fact.stale(NOW + 5_000_000)
     assert fact.stale(NOW + 5_000_001)
     assert place("gateway", "production") == "gateway@production"
+
+
+def on(
+    number: int, digest: str, *nodes: str, kind: str = "deploy", came_from: str = "", state: DeployState = DeployState.SUCCEEDED
+) -> Deployment:
+    """A deployment that names its nodes; of one that failed the last node stayed as it was."""
+    done = [NodeStep(n, "done" if state is DeployState.SUCCEEDED or n != nodes[-1] else "failed", digest) for n in nodes]
+    return replace(deployment(number, digest, state, kind, came_from), steps=tuple(done))
+
+
+ALL = ("n0", "n1", "n2", "n3")
+
+
+@pytest.mark.parametrize(
+    ("history", "runs", "good"),
+    [
+        # a canary under way or given up: never forward to what only some nodes ran
+        ((on(1, "d1", *ALL), on(2, "d2", *ALL), on(3, "d3", "n0")), ("d3", "d2", "d2", "d2"), "d2"),
+        ((on(1, "d1", *ALL), on(2, "d2", *ALL), on(3, "d3", "n0"), on(4, "d2", "n0", kind="rollback", came_from="d2")), ("d2",) * 4, "d1"),
+        ((on(1, "d1", *ALL), on(2, "d2", *ALL), on(3, "d3", "n0"), on(4, "d2", *ALL, kind="rollback", came_from="d2")), ("d2",) * 4, "d1"),
+        ((on(2, "d2", *ALL), on(3, "d3", "n0")), ("d3", "d2", "d2", "d2"), "d2"),
+        ((on(3, "d3", "n0"),), ("d3", "d2", "d2", "d2"), ""),
+        # a canary that came to its end is as good as a deployment of all
+        ((on(1, "d1", *ALL), on(2, "d2", "n0"), on(3, "d2", "n1", "n2", "n3"), on(4, "d3", *ALL)), ("d3",) * 4, "d2"),
+        # some nodes came later
+        ((on(1, "d1", "n0", "n1"), on(2, "d2", "n0", "n1"), on(3, "d3", *ALL)), ("d3",) * 4, "d2"),
+        # a system that tells nothing of nodes, or names them otherwise
+        ((deployment(1, "d1"), deployment(2, "d2")), ("d2",) * 4, "d1"),
+        ((deployment(1, "d1"), on(2, "d2", "n0")), ("d2", "d1", "d1", "d1"), "d1"),
+        ((on(1, "d1", "x", "y"), on(2, "d2", "x", "y")), ("d2",) * 4, "d1"),
+        # what failed half way was on the first nodes only
+        ((on(1, "d1", *ALL), on(2, "d2", *ALL, state=DeployState.FAILED)), ("d2", "d2", "d2", "d1"), "d1"),
+    ],
+)
+def test_the_way_back_leads_to_what_ran_on_all_nodes(history: tuple[Deployment, ...], runs: tuple[str, ...], good: str) -> None:
+    found = last_good(history, fleet(*runs))
+    assert (found.digest if found else "") == good
+
+
+def test_what_is_held_is_never_gone_back_to() -> None:
+    history = (on(1, "d1", *ALL), on(2, "d2", *ALL), on(3, "d3", *ALL))
+    found = last_good(history, fleet(*("d3",) * 4), frozenset({"d2"}))
+    assert found is not None
+    assert found.digest == "d1"

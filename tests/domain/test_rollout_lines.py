@@ -256,6 +256,7 @@ def test_a_held_version_is_refused_until_it_is_cleared() -> None:
     assert [(r.place, "held by eve@x" in r.text and "p99 doubled" in r.text) for r in ready.reasons] == [("approvals", True)]
     assert line("deploy", "is held by eve@x", gates=gates).insist is False
     assert line("rollback", "is held by eve@x", gates=gates).insist is False, "nobody deploys it again, not even by going back to it"
+    assert any("held by eve@x" in words for words in refusals("rollback", gates=gates))
 
 
 def test_approvals_are_said_and_never_required_of_a_rollback() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from cockpit.connecting import Made, PerThread
 from cockpit.domain.checks import CheckRun, CheckState, Suite, TestResult
 from cockpit.domain.release import Artifact, Commit, Deployment, DeployState, Node
@@ -39,10 +41,12 @@ def commit(number: int, author: str = "Ada", subject: str = "") -> Commit:
 
 
 class World:
-    """The four fake systems; `connect` stands in for cockpit.connecting.make_connections."""
+    """The four fake systems; `connect` stands in for cockpit.connecting.make_connections. `newest`: the commit of 1.2.0."""
 
-    def __init__(self) -> None:
+    def __init__(self, newest: str = "") -> None:
         self.history = {"1.0.0": (commit(1),), "1.1.0": (commit(3), commit(2)), "1.2.0": (commit(5, "Cyd"), commit(4, "Ada"))}
+        if newest:
+            self.history["1.2.0"] = (replace(self.history["1.2.0"][0], id=newest), *self.history["1.2.0"][1:])
         artifacts = tuple(Artifact(SERVICE, v, new[0].id, digest_of(v), new[0].at_us) for v, new in self.history.items())
         nodes = tuple(self._node(e, n) for e, total in (("staging", 1), ("production", 3)) for n in range(1, total + 1))
         self.source = FakeSource(now_us, SERVICE, self.history)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cockpit.policy import rules_of
 from cockpit.storage.settings import Settings, load_lenient
 
 GROUPS = "[groups]\nrelease = ['a@x.org', 'b@x.org']\nrisk = ['c@x.org']\n"
@@ -39,11 +40,7 @@ def read(tmp_path: Path, text: str) -> tuple[Settings, tuple[str, ...]]:
         (GROUPS + "[environments.p]\napprovals=1\nquorum={risk=0}\n", "environments.p.quorum.risk: must be at least 1, not 0"),
         (
             GROUPS + "[environments.p]\napprovals=2\nquorum={risk=2}\n",
-            "environments.p.quorum.risk: must be at most 1, as many of this group as may approve, not 2",
-        ),
-        (
-            GROUPS + "[environments.p]\napprovals=1\ngroups=['release']\nquorum={risk=1}\n",
-            "environments.p.quorum.risk: nobody of this group is in the approving groups",
+            "environments.p.quorum.risk: must be at most 1, as many people as are in this group, not 2",
         ),
         (
             GROUPS + "[environments.p]\napprovals=1\nquorum={release=2}\n",
@@ -52,6 +49,10 @@ def read(tmp_path: Path, text: str) -> tuple[Settings, tuple[str, ...]]:
         (
             GROUPS + "[environments.p]\napprovals=3\ngroups=['release']\n",
             "environments.p.approvals: must be at most 2, as many people as are in the groups, not 3",
+        ),
+        (
+            GROUPS + "[environments.p]\napprovals=4\ngroups=['release']\nquorum={risk=1}\n",
+            "environments.p.approvals: must be at most 3, as many people as are in the groups, not 4",
         ),
         (
             "[environments.p]\napart=['athor']\n",
@@ -153,6 +154,15 @@ def test_a_strategy_with_a_mistake_is_left_out_and_so_is_who_uses_it(tmp_path: P
     assert len(problems) == 1
     assert settings.strategies == {}
     assert set(settings.environments) == {"q"}
+
+
+def test_a_quorum_may_be_of_a_group_that_does_not_approve_otherwise(tmp_path: Path) -> None:
+    """Its members approve, too: so it is counted when somebody decides."""
+    settings, problems = read(tmp_path, GROUPS + "[environments.p]\napprovals=3\ngroups=['release']\nquorum={risk=1}\n")
+    assert not problems
+    rule = rules_of(settings).approvals["p"]
+    assert all(rule.may(who) for who in ("a@x.org", "b@x.org", "c@x.org"))
+    assert not rule.may("d@x.org")
 
 
 def test_two_equal_steps_are_two_steps(tmp_path: Path) -> None:

@@ -190,6 +190,18 @@ def test_a_bake_tells_what_remains_and_a_hold_waits_for_a_person(card: RollbackC
     assert shown(card) == ["go on", "back", "stop"]
 
 
+def test_nothing_runs_in_a_rollout_that_was_stopped(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds) -> None:
+    card.show_deploy("1.7.0")
+    fire(card, clock)
+    (rollout,) = cockpit.store.state.rollouts.values()
+    states = (D, R, *[W] * (len(rollout.steps) - 2))
+    put(cockpit, card, states, state=RolloutState.ABORTED, ended_at_us=NOW_US)
+    text = card.as_text()
+    assert "1 done, 1 cut off" in text
+    assert "running" not in text
+    assert " left" not in text
+
+
 def test_go_on_asks_once_more_and_a_double_click_is_one_press(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds) -> None:
     card.show_deploy("1.7.0")
     fire(card, clock)
@@ -311,6 +323,26 @@ def test_a_set_fires_with_two_clicks_in_its_order(card: RollbackCard, cockpit: F
     QTest.mouseClick(card.button, LEFT)
     (call,) = began(cockpit)
     assert [run.step.service for run in call[1].steps] == ["risk-engine", "order-gateway", "market-data"]
+
+
+def test_a_set_tells_what_speaks_against_each_service_and_demands_a_reason(
+    card: RollbackCard, cockpit: FakeCockpit, clock: Seconds
+) -> None:
+    mixed = Line(LineState.WARNING, "mixed fleet: market-data-production-3 has another configuration", NOW_US, "versions")
+    again = Line(LineState.BLOCKED, "a second rollback in a row", NOW_US, "activity", insist=True)
+    more = {"market-data": (mixed,), "risk-engine": (again,)}
+    cockpit.actions.bend = lambda planned: replace(planned, preflight=(*planned.preflight, *more.get(planned.service, ())))
+    card.show_set("trading core")
+    text = card.as_text()
+    assert "warning  mixed fleet: production-3 has another configuration" in text
+    assert "blocked  a second rollback in a row" in text
+    assert "Firing passes over: a second rollback in a row" in card.say.as_text
+    fire(card, clock)
+    assert card.machine.phase is Phase.IDLE
+    assert not began(cockpit)
+    card.reason.setText("wrong fills")
+    fire(card, clock)
+    assert len(began(cockpit)) == 1
 
 
 def test_the_focus_stays_on_the_card_whatever_button_goes(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds, qtbot: Any) -> None:

@@ -49,6 +49,14 @@ def test_nothing_known_says_what_would_fill_it(qtbot: Any) -> None:
     view.grab()
 
 
+def test_counts_of_commits_go_with_the_version_that_they_were_of(qtbot: Any, cockpit: FakeCockpit) -> None:
+    view = show(qtbot, cockpit)
+    assert view.in_button.text() == "Come in 14"
+    view.show_place("market-data", "staging")
+    assert view.version is None
+    assert (view.in_button.text(), view.out_button.text()) == ("Come in", "Not in it")
+
+
 def test_nothing_pending(qtbot: Any, cockpit: FakeCockpit) -> None:
     view = show(qtbot, cockpit, "market-data", "staging")
     assert "Nothing is pending" in view.table.accessibleDescription()

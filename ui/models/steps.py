@@ -9,6 +9,7 @@ from cockpit.domain.strategy import Rollout, RolloutState, Step, StepRun, StepSt
 from ui.models.text import age_text, duration_text, plain, plural
 
 _SHOWN = 3  # nodes that a step names; more are counted
+CUT = "cut off"  # a step that was under way when its rollout was stopped
 NOTE = "note"  # the row below a step that says how it is undone
 
 
@@ -65,8 +66,10 @@ def step_rows(rollout: Rollout, now_us: int, expected: Mapping[int, float | None
         state = str(run.state)
         words = f"{number + 1}. {step_words(run.step, several)}"
         if run.state is not StepState.WAITING or rollout.state.final:
-            words += f": {'not begun' if run.state is StepState.WAITING else state}"
-        rows.append((state, words, step_time(run, now_us, expected.get(number)), "", nodes_tip(run.step)))
+            words += f": {_word(rollout, run)}"
+        cut = _word(rollout, run) == CUT
+        time = "" if cut else step_time(run, now_us, expected.get(number))
+        rows.append(("warning" if cut else state, words, time, "", nodes_tip(run.step)))
         if run.message:
             rows.append((NOTE, plain(run.message, 500), "", "", ""))
         action = actions.get(run.action)
@@ -76,6 +79,13 @@ def step_rows(rollout: Rollout, now_us: int, expected: Mapping[int, float | None
         elif run.step.undo and run.state not in (StepState.UNDONE, StepState.SKIPPED) and not _never(rollout, run):
             rows.append((NOTE, f"undo: {plain(run.step.undo, 300)}", "", "", ""))
     return rows
+
+
+def _word(rollout: Rollout, run: StepRun) -> str:
+    """A step's state in words: in a rollout that has ended nothing runs or waits for a person any more."""
+    if rollout.state.final and run.state is StepState.WAITING:
+        return "not begun"
+    return CUT if rollout.state.final and run.state in (StepState.RUNNING, StepState.HELD) else str(run.state)
 
 
 def _never(rollout: Rollout, run: StepRun) -> bool:
@@ -109,10 +119,10 @@ def tally(rollout: Rollout) -> str:
     """2 done, 1 failed, 1 waiting: the truth of a partial failure."""
     counts: dict[str, int] = {}
     for run in rollout.steps:
-        counts[str(run.state)] = counts.get(str(run.state), 0) + 1
+        counts[_word(rollout, run)] = counts.get(_word(rollout, run), 0) + 1
     order = [str(s) for s in (StepState.DONE, StepState.UNDONE, StepState.FAILED, StepState.UNKNOWN)]
     words = sorted(counts, key=lambda w: order.index(w) if w in order else len(order))
-    return ", ".join(f"{counts[w]} {'not begun' if w == 'waiting' and rollout.state.final else w}" for w in words)
+    return ", ".join(f"{counts[w]} {w}" for w in words)
 
 
 def order_rule(rollout: Rollout) -> str:

@@ -193,6 +193,8 @@ class VersionsView(View):
             self.heading.set_text("")
             self.people.set_text("")
             self.ready.set_row("", "")
+            self.in_button.setText("Come in")
+            self.out_button.setText("Not in it")
             self.commits.set_rows([])
             self.commits.set_empty("" if self.state.starting else "No version selected", "")
             self.detail.setPlainText("")

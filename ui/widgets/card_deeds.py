@@ -36,13 +36,18 @@ class CardDeeds:
         if emergency:
             return self._cockpit.actions.plan(kind, service, environment, version, emergency=True), None
         planned = self._cockpit.actions.plan(kind, service, environment, version)
-        if kind != "deploy" or not isinstance(planned, RolloutPlan) or environment not in self._cockpit.rules.strategies:
+        if not isinstance(planned, RolloutPlan) or not self._cockpit.rules.why_in_steps(planned):
             return planned, None
         if self._draft[0] != planned.facts:
             # laid out again only for another plan: it asks the same questions once more
             self._draft = (planned.facts, self._cockpit.rollouts.draft(service, environment, version))
         draft = self._draft[1]
         return (draft, None) if isinstance(draft, Refusal) else (planned, draft)
+
+    def each(self, plan: Planned | None) -> tuple[RolloutPlan | Refusal, ...]:
+        """What a rollback of several services would do to each, in the order of its steps."""
+        steps = {s.service: s for s in (run.step for run in plan.steps)} if isinstance(plan, Rollout) else {}
+        return tuple(self._cockpit.actions.plan("rollback", s.service, s.environment, s.version) for s in steps.values())
 
     def alone(self, service: str, environment: str, version: str) -> bool:
         """Whether the person here may deploy it alone, in an emergency."""

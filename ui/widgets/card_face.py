@@ -44,6 +44,7 @@ class CardFace(QWidget):
         self._service, self._environment, self._kind, self._version = "", "", "rollback", ""
         self._emergency, self._alone, self._said_refused = False, False, ""
         self._draft: Rollout | None = None
+        self._each: tuple[RolloutPlan | Refusal, ...] = ()  # of several services: the plan of each
         self._form_over = ""  # the action under way that the form is about
         self._aside = ""  # the rollout under way that a person looks away from
         self._build()
@@ -74,10 +75,8 @@ class CardFace(QWidget):
             box.addWidget(widget)
 
     def _reason_needed(self) -> bool:
-        plan = self.machine.plan
-        if isinstance(plan, RolloutPlan):
-            return bool(plan.insists) or plan.emergency
-        return False
+        plans = (self.machine.plan, *self._each)
+        return any(isinstance(p, RolloutPlan) and (bool(p.insists) or p.emergency) for p in plans)
 
     # ---- painting
 
@@ -150,6 +149,7 @@ class CardFace(QWidget):
             begun=begun,
             rehearsed=rehearsed,
             asked=self.confirm.name,
+            each=() if begun else self._each,
         )
         self._paint_back(self.rollout_page)
         if begun:
@@ -171,7 +171,8 @@ class CardFace(QWidget):
         words = "Arm emergency" if self._emergency else "Arm all of it" if self._kind == "set" else f"Arm {noun}"
         self.button.set_look("refused" if refused else "ready", words, "not possible now: press to see why" if refused else "")
         self.hint.set_text("Nothing is sent." if refused else "Shift+R arms. Nothing is sent yet.")
-        over, tip = passes_over(plan, self._environment in self._cockpit.rules.strategies) if isinstance(plan, RolloutPlan) else ("", "")
+        first = next((p for p in (plan, *self._each) if isinstance(p, RolloutPlan) and (p.insists or p.emergency)), None)
+        over, tip = passes_over(first, self._environment in self._cockpit.rules.strategies) if first is not None else ("", "")
         if self._cockpit.read_only and not said:
             self._tell("warning", self._said_refused or "This window only reads: nothing can be sent from it.")
         elif said or self._said_refused:

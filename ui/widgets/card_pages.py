@@ -232,6 +232,17 @@ def worst_first(rows: Sequence[RowContent]) -> list[RowContent]:
     return sorted(rows, key=lambda row: _WORST.index(row[0]) if row[0] in _WORST else len(_WORST))
 
 
+def against_rows(each: Sequence[RolloutPlan | Refusal], now_us: int) -> list[RowContent]:
+    """Of several plans: how each service's preflight stands, then the lines that are not fine, worst first."""
+    rows: list[RowContent] = []
+    for plan in each:
+        rows.append((NOTE, f"{plan.service}, {_tally([str(line.state) for line in plan.preflight])}", "", ""))
+        rows += worst_first(
+            [_row(str(p.state), p.text, _age(p.at_us, now_us), p.place, plan) for p in plan.preflight if str(p.state) != "ok"]
+        )
+    return rows
+
+
 def _proof_rows(action: Action) -> list[RowContent]:
     """Nodes, what was done, then what was seen of the latency."""
     nodes = [_row(str(p.state), p.text, "", p.place, action) for p in action.proof if p.place != "latency"]

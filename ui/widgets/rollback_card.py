@@ -144,6 +144,7 @@ class RollbackCard(CardFace):
         self._asked_s, self._asked_us = self._clock_s(), self._cockpit.clock_us()
         plan, self._draft = self._deeds.plan(self._kind, *where, self._version, self._emergency)
         self.machine.show(plan)
+        self._each = self._deeds.each(plan)
         if self.machine.phase is Phase.ARMED and _steps(self._draft) != _steps(self._armed_draft):
             self.machine.disarm("Disarmed: the steps changed.")
         thing = self._facts.followed(*where)

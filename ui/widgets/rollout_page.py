@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QWidget
 
-from cockpit.domain.rollout import Action, LineState
+from cockpit.domain.rollout import Action, LineState, Refusal, RolloutPlan
 from cockpit.domain.strategy import Rollout, RolloutState, StepState
 from ui.models.steps import NOTE, order_rule, rollout_words, step_rows
 from ui.models.text import duration_text, plain, plural
-from ui.widgets.card_pages import Page
+from ui.widgets.card_pages import Page, against_rows
 from ui.widgets.texts import Row, RowContent, RowList, Text, scrolled
 
 WAYS = (("go on", "Go on"), ("back", "Go back"), ("stop", "Stop"), ("rehearse", "Rehearse"))
@@ -69,8 +69,12 @@ class RolloutPage(Page):
         begun: bool,
         rehearsed: tuple[str, str] = ("", ""),
         asked: str = "",
+        each: Sequence[RolloutPlan | Refusal] = (),
     ) -> None:
-        """Fill the page. `begun` False: it is the plan. `rehearsed`: words of the last rehearsal; `asked`: what waits for a yes."""
+        """Fill the page. `begun` False: it is the plan, with what speaks against `each` service of it.
+
+        `rehearsed`: words of the last rehearsal; `asked`: what waits for a yes.
+        """
         done = sum(run.state in _OVER for run in rollout.steps)
         total = len(rollout.steps)
         self.what.set_ink("muted")
@@ -86,7 +90,9 @@ class RolloutPage(Page):
         self.bar.setRange(0, max(1, total))
         self.bar.setValue(done)
         message: list[RowContent] = [(state, plain(rollout.message, 500), "", "")] if begun and rollout.message else []
-        self.rows.set_rows([*message, *step_rows(rollout, now_us, expected, actions), *_doubts(rollout, actions)])
+        self.rows.set_rows(
+            [*message, *step_rows(rollout, now_us, expected, actions), *_doubts(rollout, actions), *against_rows(each, now_us)]
+        )
         self._paint_buttons(rollout, begun, asked)
 
     def _paint_buttons(self, rollout: Rollout, begun: bool, asked: str) -> None:
