@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from cockpit.domain.alerts import Alert, Matcher
 from cockpit.domain.approvals import Approval
 from cockpit.domain.calendar import Freeze
 from cockpit.domain.checks import CheckRun
@@ -142,6 +143,26 @@ class MetricsApi(Protocol):
 
 
 @runtime_checkable
+class AlertsApi(Protocol):
+    """Alerts that fire, and silences for the time of a deployment."""
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """All that fire, newest first, the silenced and the inhibited too."""
+
+    def silence(self, matchers: tuple[Matcher, ...], until_us: int, who: str, reason: str, key: str) -> str:
+        """Silence what fits all matchers until then; answers the silence's id. The same key never makes a second one.
+
+        Rejected where it would cover everything or ends before it begins. After OutcomeUnknown the same call again settles it.
+        """
+
+    def end_silence(self, silence_id: str) -> None:
+        """End it now; ending what has ended changes nothing. NotFound where it does not exist."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches."""
+
+
+@runtime_checkable
 class Holds(Protocol):
     """What a DeploymentApi may offer besides: telling a system that deploys by itself to leave a version alone."""
 
@@ -220,6 +241,33 @@ class SignedWords(Protocol):
 
     def probe(self) -> Probe:
         """What this connection reaches, and as whom."""
+
+
+class Message(Struct, frozen=True):
+    """What people are told. `kind`: deployment_started, verdict, rollback or approval_wanted; `link` is an address of http(s), or ""."""
+
+    kind: str
+    title: str
+    text: str
+    link: str = ""
+    service: str = ""
+    environment: str = ""
+    version: str = ""
+    at_us: int = 0
+
+
+@runtime_checkable
+class Notifier(Protocol):
+    """Where people are told what happens."""
+
+    def notify(self, message: Message, key: str) -> None:
+        """Tell them; sent once, never again by itself. The key travels along, so that who gets it twice can see that.
+
+        Rejected, AuthFailed, NotFound, RateLimited and Unreachable: nobody was told. OutcomeUnknown: perhaps they were.
+        """
+
+    def probe(self) -> Probe:
+        """What this connection reaches; tells nobody anything."""
 
 
 class LockHeld(Struct, frozen=True):

@@ -50,6 +50,20 @@ def _openmetrics(options: dict[str, str], secret: Secret) -> Any:
     return OpenMetricsScraper(names, path=options.get("path") or "/metrics", token=secret, ca_file=options.get("ca_file", ""))
 
 
+def _prometheus(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.prometheus import PrometheusMetrics, Selection
+
+    default = Selection()
+    chosen = Selection(**{name: options.get(name) or getattr(default, name) for name in Selection.__struct_fields__})
+    return PrometheusMetrics(_client(options, secret, "The metrics server"), chosen, options["stale_s"])
+
+
+def _alertmanager(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.alertmanager import Alertmanager
+
+    return Alertmanager(_client(options, secret, "The alerting system"))
+
+
 def _git(options: dict[str, str], secret: Secret) -> Any:
     from cockpit.connectors.git_local import GitLocal
 
@@ -66,6 +80,30 @@ def _venue_command(options: dict[str, str], secret: Secret) -> Any:
     from cockpit.connectors.venue_command import VenueCommand
 
     return VenueCommand(options["mode_command"], options["set_command"], options["timeout_s"])
+
+
+def _haproxy(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.haproxy import Haproxy
+
+    return Haproxy(options["socket"], options["backend"], options["server"], options["timeout_s"])
+
+
+def _slack(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.webhook import SlackWebhook
+
+    return SlackWebhook(options["url"], secret, options.get("ca_file", ""))
+
+
+def _webhook(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.webhook import SignedWebhook
+
+    return SignedWebhook(options["url"], secret, options.get("ca_file", ""))
+
+
+def _mail(options: dict[str, str], secret: Secret) -> Any:
+    from cockpit.connectors.mail import Mail
+
+    return Mail(options, secret)
 
 
 def signed_words(
@@ -139,6 +177,88 @@ CONNECTORS: tuple[ConnectorSpec, ...] = (
         ),
         create=_openmetrics,
         rights=("read each node's metrics page",),
+    ),
+    ConnectorSpec(
+        kind="prometheus",
+        title="Prometheus, or any PromQL engine",
+        ports=("MetricsApi",),
+        fields=(
+            Field("url", "Address", kind="url", description="Where the query interface lives, without /api/v1"),
+            Field("histogram", "Histogram", required=False, default="http_server_request_duration_seconds"),
+            Field("errors", "Error counter", required=False, default="http_server_errors_total"),
+            Field("operation_label", "Operation label", required=False, default="operation"),
+            Field("selector", "More matchers", required=False, description='Put into the braces of each query, such as job="gateway"'),
+            Field("node_label", "Node label", required=False, description="Holds a node's name; empty: instance is its host:port"),
+            Field("service_label", "Service label", required=False, description="Beside the node label, where names are not unique"),
+            Field("environment_label", "Environment label", required=False, description="The same"),
+            Field("stale_s", "Stale after (seconds)", kind="number", required=False, default="60", description="Older counts as silent"),
+            _TOKEN,
+            _CA_FILE,
+        ),
+        create=_prometheus,
+        rights=("query metrics",),
+    ),
+    ConnectorSpec(
+        kind="alertmanager",
+        title="Alertmanager",
+        ports=("AlertsApi",),
+        fields=(Field("url", "Address", kind="url", description="Where it lives, without /api/v2"), _TOKEN, _CA_FILE),
+        create=_alertmanager,
+        rights=("read alerts and silences", "make silences and end them"),
+    ),
+    ConnectorSpec(
+        kind="haproxy",
+        title="HAProxy (runtime API)",
+        ports=("Traffic",),
+        fields=(
+            Field("socket", "Socket", description="The whole path of its stats socket, or 127.0.0.1:port"),
+            Field("backend", "Backend", required=False, default="{service}-{environment}", description="How its backends are named"),
+            Field("server", "Server", required=False, default="{node}", description="How a node's server is named in it"),
+            Field("timeout_s", "Time limit (seconds)", kind="number", required=False, default="5"),
+        ),
+        create=_haproxy,
+        rights=("open the socket, with the level admin: it sets weights and takes servers out",),
+    ),
+    ConnectorSpec(
+        kind="slack",
+        title="Chat (Slack-compatible webhook)",
+        ports=("Notifier",),
+        fields=(
+            Field("url", "Address", kind="url", description="Without its secret part, such as https://hooks.slack.com/services"),
+            Field("token", "Secret part of the address", kind="secret", description="As T000/B000/XXXX; kept in the keyring only"),
+            _CA_FILE,
+        ),
+        create=_slack,
+        rights=("post to the webhook's channel",),
+    ),
+    ConnectorSpec(
+        kind="webhook",
+        title="Signed webhook",
+        ports=("Notifier",),
+        fields=(
+            Field("url", "Address", kind="url", description="Where notices are posted as JSON"),
+            Field("token", "Secret to sign with", kind="secret", description="Shared with the receiver; kept in the keyring only"),
+            _CA_FILE,
+        ),
+        create=_webhook,
+        rights=("post to that address",),
+    ),
+    ConnectorSpec(
+        kind="mail",
+        title="E-mail (SMTP)",
+        ports=("Notifier",),
+        fields=(
+            Field("host", "Mail server"),
+            Field("port", "Port", kind="number", required=False, description="Usually 587 with starttls, 465 with tls"),
+            Field("security", "Encryption", kind="choice", required=False, default="starttls", choices=("starttls", "tls")),
+            Field("sender", "From", description="An address, such as releases@example.org"),
+            Field("to", "To", description="Addresses, separated by commas"),
+            Field("user", "User", required=False, description="Empty: the server asks for no login"),
+            Field("token", "Password", kind="secret", required=False, description="Kept in the keyring only"),
+            _CA_FILE,
+        ),
+        create=_mail,
+        rights=("send mail from that address",),
     ),
     ConnectorSpec(
         kind="venue-command",

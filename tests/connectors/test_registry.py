@@ -10,12 +10,14 @@ import pytest
 
 from cockpit.connectors import registry
 from cockpit.connectors.ports import (
+    AlertsApi,
     Calendar,
     CiSystem,
     ConnectorSpec,
     DeploymentApi,
     Holds,
     MetricsApi,
+    Notifier,
     Probe,
     SourceControl,
     Traffic,
@@ -24,16 +26,24 @@ from cockpit.connectors.ports import (
 from cockpit.domain.errors import BadPayload, ConfigError, ConnectorError, NotFound, Unreachable
 
 PORTS = {
+    "AlertsApi": AlertsApi,
     "Calendar": Calendar,
     "SourceControl": SourceControl,
     "CiSystem": CiSystem,
     "DeploymentApi": DeploymentApi,
     "Holds": Holds,
     "MetricsApi": MetricsApi,
+    "Notifier": Notifier,
     "Traffic": Traffic,
     "Venue": Venue,
 }
-OPTIONS = {"venue-command": {"mode_command": "true", "set_command": "true {mode}"}, "git": {"path": "."}, "openmetrics": {}}
+OPTIONS = {
+    "venue-command": {"mode_command": "true", "set_command": "true {mode}"},
+    "git": {"path": "."},
+    "openmetrics": {},
+    "haproxy": {"socket": "/no-such-folder/socket"},
+    "mail": {"host": "127.0.0.1", "port": "1", "sender": "a@playground.invalid", "to": "b@playground.invalid"},
+}
 URL = {"url": "http://127.0.0.1:1"}
 
 
@@ -140,7 +150,8 @@ def test_heavy_libraries_wait_until_they_are_needed() -> None:
 import sys
 import cockpit.connectors.git_local, cockpit.connectors.http, cockpit.connectors.openmetrics
 from cockpit.connectors import registry
-wanted = {"ci-v1": {"url": "http://127.0.0.1:1"}, "git": {"path": "."}, "openmetrics": {}, "icalendar": {"path": "/x.ics"}}
+url = {"url": "http://127.0.0.1:1"}
+wanted = {"ci-v1": url, "git": {"path": "."}, "openmetrics": {}, "icalendar": {"path": "/x.ics"}, "prometheus": url, "alertmanager": url}
 for kind, options in wanted.items():
     registry.create(kind, options, str)
 print([m for m in ("requests", "urllib3", "git", "prometheus_client", "keyring", "numpy", "icalendar", "dateutil") if m in sys.modules])

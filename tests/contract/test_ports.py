@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from cockpit.connectors import ports, registry
-from cockpit.connectors.ports import ConnectorSpec, DeployRequest, Probe
+from cockpit.connectors.ports import ConnectorSpec, DeployRequest, Message, Probe
+from cockpit.domain.alerts import Matcher
 from cockpit.domain.errors import ConnectorError, NotFound, Unreachable
 from cockpit.domain.release import Node, Service
 
@@ -22,7 +23,10 @@ OPTIONS: dict[str, dict[str, str]] = {
     "git": {"path": "nowhere"},
     "openmetrics": {},
     "venue-command": {"mode_command": "no-such-program", "set_command": "no-such-program {mode}"},
+    "haproxy": {"socket": "/no-such-folder/socket"},
+    "mail": {"host": "127.0.0.1", "port": "1", "sender": "a@playground.invalid", "to": "b@playground.invalid"},
 }
+SECRETS: dict[str, Callable[[], str]] = {"webhook": lambda: "a secret to sign with"}  # it asks nothing of anybody without one
 REQUEST = DeployRequest("s", "e", "1", "d", "deploy", "a@playground.invalid")
 QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
     "SourceControl": (
@@ -52,7 +56,14 @@ QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
     "Calendar": (lambda c: c.freezes(0, 1), lambda c: c.probe()),
     "Holds": (lambda c: c.hold("s", "e", "d", True, "r"),),
     "MetricsApi": (lambda c: c.read((DEAD,)),),
+    "AlertsApi": (
+        lambda c: c.alerts(),
+        lambda c: c.silence((Matcher("a", "b"),), 4_000_000_000_000_000, "w", "r", "k"),
+        lambda c: c.end_silence("s"),
+        lambda c: c.probe(),
+    ),
     "Traffic": (lambda c: c.weights("s", "e"), lambda c: c.set_weights("s", "e", {"n": 10}), lambda c: c.probe()),
+    "Notifier": (lambda c: c.notify(Message("verdict", "t", "x"), "k"), lambda c: c.probe()),
     "Venue": (lambda c: c.mode("s", "e"), lambda c: c.set_mode("s", "e", "open"), lambda c: c.probe()),
 }
 CASES = [(spec, port) for spec in registry.CONNECTORS for port in spec.ports]
@@ -61,7 +72,7 @@ IDS = [f"{spec.kind} as {port}" for spec, port in CASES]
 
 def make(spec: ConnectorSpec, folder: Path) -> Any:
     options = OPTIONS.get(spec.kind, URL)
-    return registry.create(spec.kind, {"path": str(folder / "nowhere")} if spec.kind == "git" else options, str)
+    return registry.create(spec.kind, {"path": str(folder / "nowhere")} if spec.kind == "git" else options, SECRETS.get(spec.kind, str))
 
 
 @pytest.mark.parametrize(("spec", "port"), CASES, ids=IDS)

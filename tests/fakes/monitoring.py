@@ -14,7 +14,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -188,26 +188,41 @@ def _answers(url: str) -> bool:
         return False
 
 
-def exporter(folder: Path) -> Any:
+def exporter(folder: Path) -> AbstractContextManager[Running]:
     """A node with a metrics page; POST /?operation=&seconds=&n=&errors= counts, POST /?restart=1 starts again at zero."""
     return running([sys.executable, "-I", "-S", "-c", EXPORTER], folder, "/metrics")
 
 
-def prometheus(folder: Path, targets: dict[str, tuple[str, ...]]) -> Any:
+def prometheus(folder: Path, targets: dict[str, tuple[str, str, str]]) -> AbstractContextManager[Running]:
     """Prometheus that scrapes each second; `targets`: address -> (node, service, environment)."""
     server = binary("prometheus")
+    scrapes = _scrapes(folder, targets)
+    storage = [f"--storage.tsdb.path={folder / 'data'}", "--storage.tsdb.retention.time=1h"]
+    command = [str(server), f"--config.file={scrapes}", *storage, "--web.listen-address=127.0.0.1:0"]
+    return running(command, folder, "/-/ready")
+
+
+def victoria_metrics(folder: Path, targets: dict[str, tuple[str, str, str]]) -> AbstractContextManager[Running]:
+    """The same with VictoriaMetrics."""
+    server = binary("victoria-metrics")
+    scrapes = _scrapes(folder, targets)
+    storage = [f"-storageDataPath={folder / 'data'}", "-retentionPeriod=1", "-search.latencyOffset=1s"]
+    command = [str(server), f"-promscrape.config={scrapes}", *storage, "-httpListenAddr=127.0.0.1:0"]
+    return running(command, folder, "/health")
+
+
+def _scrapes(folder: Path, targets: dict[str, tuple[str, str, str]]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["global: {scrape_interval: 1s, scrape_timeout: 900ms}", "scrape_configs:", "- job_name: nodes", "  static_configs:"]
     for address, (node, service, environment) in targets.items():
         labels = f"{{node: {node}, service: {service}, environment: {environment}}}"
         lines.append(f"  - {{targets: ['{address}'], labels: {labels}}}")
-    (folder / "prometheus.yml").write_text("\n".join(lines) + "\n", "utf-8")
-    storage = [f"--storage.tsdb.path={folder / 'data'}", "--storage.tsdb.retention.time=1h"]
-    command = [str(server), f"--config.file={folder / 'prometheus.yml'}", *storage, "--web.listen-address=127.0.0.1:0"]
-    return running(command, folder, "/-/ready")
+    path = folder / "scrapes.yml"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
 
 
-def alertmanager(folder: Path) -> Any:
+def alertmanager(folder: Path) -> AbstractContextManager[Running]:
     """Alertmanager that tells nobody; no gossip port."""
     server = binary("prometheus-alertmanager")
     folder.mkdir(parents=True, exist_ok=True)
