@@ -53,7 +53,7 @@ def act(session: Session, options: Namespace, in_steps: InSteps | None = None) -
     _be_told(session, kind)
     (service,), (environment,) = session.services(options.service), session.environments(options.environment)
     version = session.version(service, options.version).name if options.version else ""
-    recovered = [] if options.dry_run else recover(session, options.timeout)
+    recovered = recover(session, options.timeout, only_look=options.dry_run)
     same = next((a for a in recovered if is_asked_for(a, kind, service, environment, version)), None)
     if same is not None:
         session.out.line("That is what was asked for: nothing more is started.")
@@ -115,11 +115,16 @@ def is_asked_for(action: Action, kind: str, service: str, environment: str, vers
     return named and (action.kind, action.service, action.environment) == (kind, service, environment)
 
 
-def recover(session: Session, timeout_s: float) -> list[Action]:
-    """Take up what an earlier process left unfinished, and follow it to its end."""
+def recover(session: Session, timeout_s: float, *, only_look: bool = False) -> list[Action]:
+    """Take up what an earlier process left unfinished, and follow it to its end; the rollouts of others are shown, and wait for a person.
+
+    `only_look`: only the rollouts, for a plan tells of them.
+    """
     cockpit = session.cockpit
     before = set(cockpit.store.state.actions)
-    cockpit.actions.recover()
+    if not only_look:
+        cockpit.actions.recover()
+    cockpit.rollouts.recover()
     session.barrier("journal")
     taken = [key for key in cockpit.store.state.actions if key not in before]
     for key in taken:

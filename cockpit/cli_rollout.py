@@ -61,14 +61,37 @@ def rollback_set(session: Session, options: Namespace) -> Document:
         targets[session.services(service)[0]] = session.version(service, version).name
     (environment,) = session.environments(options.environment)
     known = session.cockpit.rules.sets.get(options.name)
-    for service in known.services if known is not None else ():
-        cli_act.card(session, "rollback", service, environment, targets.get(service, ""))
-    planned = session.cockpit.rollouts.plan_set(options.name, environment, targets)
+    services = known.services if known is not None else ()
+    cards = [cli_act.card(session, "rollback", service, environment, targets.get(service, "")) for service in services]
+    plans = [plan_document(card, session.cockpit.clock_us()) for card in cards]
+    for line in _lines_of_set(plans, session):
+        session.out.line(line)
+    try:
+        return {**_set(session, options, session.cockpit.rollouts.plan_set(options.name, environment, targets)), "plans": plans}
+    except Refused as refused:
+        refused.document = {"plan": refused.document, "plans": plans}
+        raise
+
+
+def _set(session: Session, options: Namespace, planned: Rollout | Refusal) -> Document:
     if options.rehearse:
         return _rehearse(session, _card(session, planned))
     if options.dry_run:
         return _answer(session, _card(session, planned), "dry run")
     return _begin(session, options, planned)
+
+
+def _lines_of_set(plans: list[Document], session: Session) -> list[str]:
+    """Each service with what is not ok before it goes back, and what going back passes over."""
+    lines = []
+    for found in plans:
+        target = plain(found["target"]["version"]) if found["target"] else "not known"
+        lines.append(f"{plain(found['service'])} {plain(found['from_version'] or 'not known')} → {target}")
+        told = [line for line in found["preflight"] if line["state"] != "ok"]
+        lines += [f"  {state_text(line['state'], plain(line['text'], 300), session.out.colour)}" for line in told]
+        lines += [f"  a reason passes over: {plain(words, 300)}" for words in found["insists"]]
+        lines += [] if told else [f"  {state_text('ok', 'nothing speaks against it', session.out.colour)}"]
+    return lines
 
 
 def _status(session: Session, options: Namespace) -> Document:
@@ -177,7 +200,7 @@ def _followed(session: Session, key: str, timeout_s: float, wanted: RolloutState
         raise _left(session, key, "You stopped following it.") from None
     outcome = _outcome(ended)
     session.result = DONE if ended.state is wanted else FAILED if ended.state.final else UNKNOWN
-    if not ended.state.final and waits(ended) == "no":
+    if not _settled(session, key):
         raise _left(session, key, f"It has not ended after {timeout_s:g} s.")
     return _answer(session, ended, outcome)
 
@@ -209,7 +232,7 @@ def _follow(session: Session, key: str, timeout_s: float) -> Rollout:
     ends = (store.subscribe(look), _listen(session))
     try:
         look()
-        session.loop.run_until(lambda: store.state.rollouts[key].state.final or waits(store.state.rollouts[key]) != "no", timeout_s)
+        session.loop.run_until(lambda: _settled(session, key), timeout_s)
     finally:
         for end in ends:
             end()
@@ -217,6 +240,12 @@ def _follow(session: Session, key: str, timeout_s: float) -> Rollout:
     for lane in ("journal", "holds", *dict.fromkeys(lane_of(environment) for _, environment in state.places)):
         session.barrier(lane)
     return store.state.rollouts[key]
+
+
+def _settled(session: Session, key: str) -> bool:
+    """Whether it has ended or waits for a person: one that was just told something does not, whatever it was before."""
+    state = session.cockpit.store.state.rollouts[key]
+    return state.state.final or (waits(state) != "no" and not session.cockpit.rollouts.heeding(key))
 
 
 def _listen(session: Session) -> Callable[[], None]:

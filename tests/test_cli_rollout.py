@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,16 @@ import pytest
 from msgspec.structs import replace
 
 from cockpit import cli
+from cockpit.connecting import Made
 from cockpit.domain.errors import Rejected
+from cockpit.domain.release import Artifact, Deployment, DeployState
+from cockpit.domain.strategy import Rollout
 from cockpit.services.execution import Pace
 from cockpit.services.rollout_hands import RolloutPace
+from cockpit.services.rollout_record import Record
+from cockpit.services.runtime import LoopMainThread, Outcome, now_us
 from tests.fakes.ports import digest_of
-from tests.fakes.world import SERVICE, World, write_settings
+from tests.fakes.world import HOUR_US, SERVICE, World, write_settings
 
 SETTINGS = """
 [me]
@@ -189,3 +195,101 @@ def test_deploy_goes_by_the_steps_too(world: World, run: Run) -> None:
     code, out, _ = run("rollout", "go-on", "--yes", "--reason", "looks right")
     assert code == 0, out
     assert versions(world) == ["1.2.0"] * 3
+
+
+def late_claims(monkeypatch: pytest.MonkeyPatch, delay_s: float) -> None:
+    """The journal hands a rollout over only long after everything else was done."""
+    loops: list[LoopMainThread] = []
+    claim = Record.claim
+
+    def loop() -> LoopMainThread:
+        loops.append(LoopMainThread())
+        return loops[-1]
+
+    def late(self: Record, rollout: Rollout, who: str, done: Callable[[Outcome[Any]], None]) -> None:
+        def heard(outcome: Outcome[Any]) -> None:
+            loops[-1].call_later(delay_s, partial(done, outcome))
+
+        claim(self, rollout, who, heard)
+
+    monkeypatch.setattr("cockpit.cli_session.LoopMainThread", loop)
+    monkeypatch.setattr(Record, "claim", late)
+
+
+@pytest.mark.parametrize(
+    ("what", "outcome", "runs"), [("back", "back", {"1.1.0"}), ("go-on", "done", {"1.2.0"}), ("stop", "stopped", None)]
+)
+def test_a_word_that_comes_late_to_its_rollout_is_waited_for(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch, what: str, outcome: str, runs: set[str] | None
+) -> None:
+    assert run("rollout", "start", "gateway", "production", "1.2.0", "--yes")[0] == 3
+    late_claims(monkeypatch, 0.4)
+    code, out, err = run("--json", "rollout", what, *(() if what == "stop" else ("--yes",)))
+    found = json.loads(out)
+    assert (code, found.get("outcome")) == (0, outcome), out + err
+    assert runs is None or set(versions(world)) == runs
+
+
+def test_a_word_that_never_comes_through_is_said_to_have_not(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("rollout", "start", "gateway", "production", "1.2.0", "--yes")[0] == 3
+    late_claims(monkeypatch, 600.0)
+    code, out, _ = run("--json", "rollout", "back", "--yes", "--timeout", "0.3")
+    assert code == 3
+    assert "It has not ended after 0.3 s" in json.loads(out)["error"]["message"]
+
+
+def test_a_canary_that_waits_is_seen_by_a_rollback_and_a_deployment(world: World, run: Run) -> None:
+    assert run("rollout", "start", "gateway", "production", "1.2.0", "--yes")[0] == 3
+    for words in (("rollback", "gateway", "production", "--to", "1.0.0"), ("deploy", "gateway", "production", "1.0.0")):
+        code, out, err = run(*words, "--dry-run")
+        assert "“gateway, canary” is paused, step 2 of 4" in out, (code, out + err)
+    code, out, _ = run("--json", "rollback", "gateway", "production", "--to", "1.0.0", "--dry-run")
+    assert any("is paused" in line["text"] for line in json.loads(out)["plan"]["preflight"])
+    run("deploy", "gateway", "production", "1.2.0", "--yes", "--reason", "again")
+    assert world.deployer.count("deploy") == 1, "beside a rollout that waits nothing more begins in steps"
+
+
+@pytest.fixture
+def two(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The deployment system knows risk too, which git does not."""
+    deployer, at = world.deployer, now_us()
+    deployer._nodes["r1"] = replace(deployer._nodes["production-1"], name="r1", service="risk", digest=digest_of("risk 1.1.0"))
+    for number, version in enumerate(("1.0.0", "1.1.0")):
+        deployer._artifacts += (Artifact("risk", version, digest_of(version)[:40], digest_of(f"risk {version}"), at),)
+        place = ("risk", "production", version, digest_of(f"risk {version}"), "deploy", DeployState.SUCCEEDED)
+        started = at - (10 - number) * HOUR_US
+        deployer.put(Deployment(f"r{number}", f"r{number}", *place, started_at_us=started, finished_at_us=started + 1))
+
+    def connect(*_: Any) -> Made:
+        made = world.connect()
+        both = (SERVICE, "risk")
+        return Made(tuple(replace(c, services=both) if "DeploymentApi" in c.ports else c for c in made.connected))
+
+    monkeypatch.setattr("cockpit.connecting.make_connections", connect)
+    return world
+
+
+@pytest.mark.parametrize("how", ["--dry-run", "--rehearse"])
+def test_a_set_says_of_each_service_what_is_not_ok(two: World, run: Run, how: str) -> None:
+    code, out, err = run("rollback-set", "trading", "production", how)
+    assert code == 0, out + err
+    assert "gateway 1.1.0 → 1.0.0" in out
+    assert "a rollback does not wait for tests" in out
+    assert "a reason passes over: " in out
+    code, out, _ = run("--json", "rollback-set", "trading", "production", how)
+    found, other = json.loads(out)["plans"]
+    assert (found["service"], found["target"]["version"], other["service"]) == ("gateway", "1.0.0", "risk")
+    assert other["insists"], "whether what leaves can be taken back is not known without git"
+    assert any(line["state"] == "warning" for line in found["preflight"])
+    # what is gone back to is held: that is said too
+    assert run("hold", "gateway", "1.0.0", "production", "--reason", "wrong prices")[0] == 0
+    code, out, err = run("rollback-set", "trading", "production", how, "--to", "gateway=1.0.0")
+    assert "1.0.0 is held" in out, err
+    assert two.deployer.count("deploy") == 0
+
+
+def test_a_set_that_is_refused_keeps_the_lines_of_those_that_could_go(world: World, run: Run) -> None:
+    assert "gateway 1.1.0 → 1.0.0" in run("rollback-set", "trading", "production", "--dry-run")[1]
+    code, out, _ = run("--json", "rollback-set", "trading", "production", "--dry-run")
+    assert code == 2
+    assert [p["service"] for p in json.loads(out)["plans"]] == ["gateway", "risk"]

@@ -137,13 +137,34 @@ def fleet_line(fleet: Fleet, kind: str, target: str, at_us: int, rollout: str = 
         return Line(LineState.BLOCKED, "there are no nodes here", at_us, "sources")
     words = f"mixed fleet: {found.words}" if found.mixed else found.words
     if kind == "rollback":
-        return Line(LineState.WARNING, f"{words}; going back puts all nodes on one version", at_us, "versions")
+        return Line(LineState.WARNING, f"{words}; {_after_going_back(fleet, found)}", at_us, "versions")
     if rollout:
         return Line(LineState.WARNING, f"{words}: {rollout}", at_us, "versions")
     if not found.mixed:
         return Line(LineState.UNKNOWN, words, at_us, "versions", insist=True)
     half = {n.digest for n in fleet.nodes if n.digest} - {fleet.live.digest if fleet.live else ""}
     return Line(LineState.BLOCKED, words, at_us, "versions", insist=half <= {target})
+
+
+OTHERWISE_SET = "a rollback of the version does not change configuration or flags"
+
+
+def _after_going_back(fleet: Fleet, found: Fingerprint) -> str:
+    """What a rollback makes of a fleet that is not one."""
+    if len(fleet.digests) == 1 and fleet.live is not None:
+        return OTHERWISE_SET
+    live = fleet.live.digest if fleet.live is not None else ""
+    set_otherwise = {odd.node for odd in found.odd} & {n.name for n in fleet.nodes if n.digest == live}
+    return "going back puts all nodes on one version" + (f"; {OTHERWISE_SET}" if set_otherwise and live else "")
+
+
+def only_set_otherwise(fleet: Fleet, digest: str, only: tuple[str, ...] = ()) -> bool:
+    """Whether all nodes (or `only` these) run this artifact and are well, and some have another configuration or other flags."""
+    mine = [node for node in fleet.nodes if not only or node.name in only]
+    if not mine or any(node.digest != digest or not node.healthy for node in mine):
+        return False
+    there = Fleet(fleet.service, fleet.environment, tuple(node for node in fleet.nodes if node.digest == digest))
+    return bool({odd.node for odd in fingerprint(there).odd} & {node.name for node in mine})
 
 
 def why_not_first(name: str, before: Fleet | None, version: Version) -> str:

@@ -13,7 +13,7 @@ from cockpit.domain.dependencies import dependency_lines
 from cockpit.domain.facts import Fact
 from cockpit.domain.fingerprint import fleet_line, promotion_line
 from cockpit.domain.lines import Line, LineState, counted, listed, moment
-from cockpit.domain.preflight_way import WayBack, rollback_of_rollback, way_lines
+from cockpit.domain.preflight_way import WayBack, automatic_line, rollback_of_rollback, way_lines
 from cockpit.domain.readiness import Gates, why_frozen, why_held
 from cockpit.domain.release import Artifact, Changes, Deployment, Environment, Fleet, Service, Version
 
@@ -24,7 +24,7 @@ class Surroundings(Struct, frozen=True, gc=False):
     `fleets`: by place, without those too old to be believed. `before`: what the environment runs that must be first. `lock`: who holds the
     environment in words; asked where `locked`. `tells_hold`: the deployment system can be told to leave a version alone. `checks` None: no
     test system tells of this service. `rollout`: a plan of steps under way here, in words; `own`: it brings this very target.
-    `unheard`: why not everything that people said is known.
+    `unheard`: why not everything that people said is known. `shares`: shares of the traffic that a rollout left behind, in words.
     """
 
     service: Service
@@ -43,6 +43,7 @@ class Surroundings(Struct, frozen=True, gc=False):
     own: bool = False
     emergency: bool = False
     unheard: str = ""
+    shares: str = ""
 
 
 class Facts(Struct, frozen=True, gc=False):
@@ -261,10 +262,6 @@ def _after_lines(kind: str, target: Version, facts: Facts, around: Surroundings)
     if again:
         yield Line(LineState.BLOCKED, again, _seen(facts.history), "activity", insist=True)
     if fleet is not None and fleet.value.automatic:
-        left = fleet.value.live.version if fleet.value.live is not None else "what runs"
-        told = (
-            f"it is told to leave {left} alone" if around.tells_hold else f"it cannot be told to leave {left} alone: switch that off there"
-        )
-        yield Line(
-            LineState.WARNING, f"the system deploys by itself ({fleet.value.automatic}); after the rollback {told}", seen, "activity"
-        )
+        yield automatic_line(fleet.value, target, seen, tells_hold=around.tells_hold)
+    if around.shares:
+        yield Line(LineState.WARNING, around.shares, facts.now_us, "activity")

@@ -1,7 +1,8 @@
-"""The lines about the way back: what cannot be undone, what is possible instead, and a rollback of a rollback."""
+"""The lines about the way back: what cannot be undone, what is possible instead, a rollback of a rollback, and what deploys by itself."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -130,3 +131,30 @@ def rollback_of_rollback(target: Version, history: tuple[Deployment, ...], fleet
     if target.digest == newest.from_digest:
         return f"a rollback of a rollback: {newest.version} runs here because somebody went back from {left}"
     return f"a second rollback in a row: {newest.version} runs here since a rollback from {left}, and {target.name} lies further back"
+
+
+def automatic_line(fleet: Fleet, target: Version, seen_us: int, *, tells_hold: bool) -> Line:
+    """What a system that deploys by itself does after a rollback to `target`. It says only in words what it would deploy.
+
+    What leaves is held: what most nodes run, and whatever newer than the target some node runs.
+    """
+    live, newer = fleet.live, version_key(target.name)
+    mine = [live.version] if live is not None and live.digest != target.digest else []
+    mine += [n.version for n in fleet.nodes if n.digest and n.digest != target.digest and version_key(n.version) > newer]
+    held = list(dict.fromkeys(version for version in mine if version))
+    left = listed(held) or "what runs"
+    named = [version for version in held if _names(fleet.automatic, version)]
+    if not tells_hold:
+        told = f"it cannot be told to leave {left} alone: switch that off there"
+    elif named:
+        told = f"it is told to leave {listed(named)} alone"
+    elif _names(fleet.automatic, target.name):
+        told = f"it is told to leave {left} alone; what it names is the version that is gone back to"
+    else:
+        told = f"it is told to leave {left} alone, which is not what it names: it may deploy that again; hold that too, or switch it off"
+    return Line(LineState.WARNING, f"the system deploys by itself ({fleet.automatic}); after the rollback {told}", seen_us, "activity")
+
+
+def _names(words: str, version: str) -> bool:
+    """Whether exactly this version stands among the words: 1.6.0 does not stand in 11.6.0, 1.6.0-rc1 or 1.6.0.1."""
+    return re.search(rf"(?<![\w.+~-])[vV]?{re.escape(version)}(?![\w+~-]|\.\w)", words) is not None

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
+from cockpit.domain.lines import listed
 from cockpit.domain.release import Fleet, Node, Version
-from cockpit.domain.strategy import Step, StepSpec, Strategy
+from cockpit.domain.strategy import Rollout, RolloutState, Step, StepRun, StepSpec, StepState, Strategy
 
 QUESTIONS = ("checks", "approvals", "freeze", "fleet", "verdict")
 
@@ -167,6 +168,49 @@ def shares(chosen: Iterable[str], names: Iterable[str], percent: int) -> dict[st
         for i, name in enumerate(group):
             answer[name] = total // len(group) + (i < total % len(group))
     return answer
+
+
+def weights_left(rollouts: Iterable[Rollout], service: str, environment: str) -> Rollout | None:
+    """The rollout that ended before its end and left other shares of the traffic here; None where none did, or a later one set them."""
+    at = (service, environment)
+    newest = max((r for r in rollouts if not r.rehearsal and _weighed(r, at)), key=lambda r: r.started_at_us, default=None)
+    if newest is None or newest.state not in (RolloutState.ABORTED, RolloutState.FAILED):
+        return None
+    return newest if _not_back(newest, at) else None
+
+
+def weights_words(rollouts: Iterable[Rollout], service: str, environment: str) -> str:
+    """The shares that such a rollout left there, in words; "" where there are none."""
+    rollout = weights_left(rollouts, service, environment)
+    if rollout is None:
+        return ""
+    runs = _not_back(rollout, (service, environment))
+    before, last = dict(runs[0].step.from_weights), runs[-1]
+    now = shares(last.step.nodes, dict(last.step.from_weights), last.step.percent)
+    how = "a stopped" if rollout.state is RolloutState.ABORTED else "a failed"
+    hold = "still hold" if last.state is StepState.DONE else "may still hold"
+    return f"traffic shares of {how} rollout {hold}: {_percents(now)}; before it: {_percents(before)}. A rollback does not change them"
+
+
+def _weighed(rollout: Rollout, at: tuple[str, str]) -> list[StepRun]:
+    """The steps that began to set shares there, with what held before; undone ones too."""
+    never = (StepState.WAITING, StepState.SKIPPED, StepState.HELD)
+    mine = (run for run in rollout.steps if run.step.do == "weight" and (run.step.service, run.step.environment) == at)
+    return [run for run in mine if run.step.from_weights and run.state not in never]
+
+
+def _not_back(rollout: Rollout, at: tuple[str, str]) -> list[StepRun]:
+    """Those of them that hold; none where the last one put back what held before the first."""
+    runs = [run for run in _weighed(rollout, at) if run.state is not StepState.UNDONE]
+    if not runs:
+        return []
+    last, before = runs[-1], dict(runs[0].step.from_weights)
+    same = last.state is StepState.DONE and shares(last.step.nodes, dict(last.step.from_weights), last.step.percent) == before
+    return [] if same else runs
+
+
+def _percents(held: Mapping[str, int]) -> str:
+    return listed([f"{name} {held[name]} %" for name in sorted(held, key=_natural)], 8)
 
 
 # -- several services ---------------------------------------------------------------------------------------------------------

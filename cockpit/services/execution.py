@@ -18,8 +18,8 @@ from cockpit.domain.rollout import Action, ActionState, LineState
 from cockpit.services.clock import Fresh
 from cockpit.services.connections import Connections
 from cockpit.services.notices import Notices, Severity
-from cockpit.services.outcomes import HINTS, REFUSALS, find_ours, is_of, lane_of, let_go_of, name_of, odd, superseded, taken_up
 from cockpit.services.outcomes import LATENCY_LINE as LATENCY_LINE
+from cockpit.services.outcomes import REFUSALS, find_ours, hint_of, is_of, lane_of, let_go_of, name_of, odd, superseded, taken_up
 from cockpit.services.pace import Pace as Pace
 from cockpit.services.runtime import MainThread, Outcome, Runner
 from cockpit.services.store import Store
@@ -318,7 +318,8 @@ class Execution:
             hear(action)
         self._notices.over(f"unknown:{key}")
         loud = Severity.OK if state is ActionState.DONE else Severity.WARNING if state is ActionState.ABORTED else Severity.ERROR
-        hint = error.hint if error is not None else HINTS.get(state, "")
+        fact = self._store.state.fleets.get(place(action.service, action.environment))
+        hint = error.hint if error is not None else hint_of(action, fact.value if fact is not None else None)
         self._notices.tell(loud, f"{name_of(action)}: {state}", words, hint=hint, place="activity")
 
     def note(self, action: Action, words: str) -> None:

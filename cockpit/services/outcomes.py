@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cockpit.domain.errors import AuthFailed, ConnectorError, NotFound, RateLimited, Rejected, Unreachable
+from cockpit.domain.fingerprint import OTHERWISE_SET, only_set_otherwise
 from cockpit.domain.release import Deployment, DeployState, Fleet
 from cockpit.domain.rollout import Action, ActionState, Line, LineState
 from cockpit.storage.journal import Entry
@@ -24,6 +25,13 @@ HINTS = {
     ActionState.FAILED: "Look at the nodes in the card: they may run different versions. A rollback puts them on one.",
     ActionState.ABORTED: "The nodes may run different versions. Deploy or roll back to put them on one.",
 }
+
+
+def hint_of(action: Action, fleet: Fleet | None) -> str:
+    """The way out of how an action ended, by what its place runs now."""
+    if action.state is ActionState.FAILED and fleet is not None and only_set_otherwise(fleet, action.digest, action.nodes):
+        return f"All nodes run {action.version}, but they are not set alike; {OTHERWISE_SET}. Set the odd ones as the others are."
+    return HINTS.get(action.state, "")
 
 
 def is_of(deployment: Deployment, action: Action) -> bool:

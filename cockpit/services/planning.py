@@ -14,6 +14,7 @@ from cockpit.domain.release import Changes, Environment, Service, Version, versi
 from cockpit.domain.reversibility import turned
 from cockpit.domain.rollout import ActionState
 from cockpit.domain.strategy import Rollout
+from cockpit.domain.strategy_plan import weights_words
 from cockpit.services import status, ways
 from cockpit.services.calendars import Calendars
 from cockpit.services.store import AppState
@@ -94,6 +95,7 @@ def _around(state: AppState, asked: Asked, version: Version, way: WayBack) -> Su
         # where the approvals are there, nobody acts alone
         emergency=asked.emergency and not decision.ok,
         unheard=asked.unheard,
+        shares=weights_words(state.rollouts.values(), asked.service, asked.environment) if asked.kind == "rollback" else "",
     )
 
 

@@ -32,6 +32,7 @@ class Board:
         self.notices = notices
         self.clock_us = clock_us
         self.mine: set[str] = set()  # those that this process drives
+        self.claiming: set[str] = set()  # what a person said of these waits until the journal has handed them over
         self.wanted: dict[str, str] = {}  # back or stop, once what is under way has ended
         self.before: dict[tuple[str, int], StepState] = {}  # what a step was before its undoing began
         self.insisted: set[str] = set()  # a person saw that the nodes differ from the plan, and goes on all the same

@@ -12,12 +12,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.domain.strategy import Rollout, RolloutState, StepRun
+from cockpit.domain.strategy_plan import weights_left
 from cockpit.services.runtime import Outcome, Runner
 from cockpit.storage.journal import Entry, Journal
 from cockpit.storage.owner import owner_alive, process_owner
 
 ACTION = "rollout"
 REHEARSAL = "rehearsal"
+ENDED = 50  # rollouts that are looked back upon
 Done = Callable[[Outcome[Any]], None]
 
 
@@ -41,6 +43,7 @@ class Record:
         self._journal = journal
         self._runner = runner
         self._alive = alive or elsewhere_alive
+        self._looked_back = False
 
     def write(self, kind: str, rollout: Rollout, who: str, detail: dict[str, Any], done: Done) -> None:
         """One entry of this rollout, on the disk when `done` hears of it; its error is a StorageError."""
@@ -84,16 +87,26 @@ class Record:
         self._runner.submit("journal", work, done)
 
     def read(self, known: tuple[str, ...], done: Done) -> None:
-        """Every rollout that has not ended, and those of these keys, as Found."""
+        """Every rollout that has not ended, and those of these keys, as Found; at first also those that left traffic shares behind."""
 
         def work() -> tuple[Found, ...]:
             if self._journal is None:
                 return ()
-            keys = dict.fromkeys((*(e.key for e in self._journal.unfinished() if e.action == ACTION), *known))
+            left = () if self._looked_back else self._left_behind(self._journal)
+            self._looked_back = True
+            keys = dict.fromkeys((*(e.key for e in self._journal.unfinished() if e.action == ACTION), *known, *left))
             found = (found_in(self._journal.progress_of(key), self._alive) for key in keys)
             return tuple(f for f in found if f is not None)
 
         self._runner.submit("journal", work, done)
+
+    def _left_behind(self, journal: Journal) -> tuple[str, ...]:
+        """The keys of rollouts that were stopped or failed with other shares of the traffic than before, where no later one set them."""
+        ended = (e.key for e in journal.entries(ENDED, text=ACTION, kinds=("outcome",)) if e.action == ACTION)
+        found = [f.rollout for f in (found_in(journal.progress_of(key), self._alive) for key in dict.fromkeys(ended)) if f is not None]
+        places = dict.fromkeys(at for rollout in found for at in rollout.places)
+        left = (weights_left(found, *at) for at in places)
+        return tuple(rollout.key for rollout in left if rollout is not None)
 
     def rehearsals(self, done: Done) -> None:
         """The notes of past rehearsals, newest first."""

@@ -37,6 +37,7 @@ class Rehearsals:
         self._runner = runner
         self._past: dict[tuple[str, str], Measured] = {}
         self._parts: dict[str, list[float | None]] = {}  # by rehearsal: seconds of each step
+        self._later: dict[str, list[str]] = {}  # by rehearsal: what only the rollout itself can answer
         self._asked: dict[str, float] = {}
         self._read = False
 
@@ -62,6 +63,7 @@ class Rehearsals:
     def begin(self, rollout: Rollout) -> None:
         """Ask the first step's questions; the others follow."""
         self._parts[rollout.key] = []
+        self._later[rollout.key] = []
         self._asked[rollout.key] = 0.0
         self._board.show(rollout)
         self._next(rollout.key)
@@ -81,7 +83,9 @@ class Rehearsals:
             work = partial(read_port, self._board.hands, step)
             self._runner.submit(f"deploy:{step.environment}:{key}", work, partial(_port_answered, tell))
         elif step.do == "gate":
-            tell(*self._gate(step), 0.0)
+            state, words, later = self._gate(step)
+            self._later[key] += [f"step {index + 1}: {words}"] if later else []
+            tell(state, words, 0.0)
         else:
             words = "a person would be waited for here" if step.do == "hold" else f"{step.seconds:g} s"
             tell(StepState.DONE, words, step.seconds)
@@ -96,7 +100,8 @@ class Rehearsals:
             work = partial(self._board.hands.look, step.service, step.environment)
             self._runner.submit(f"deploy:{step.environment}:{rollout.key}", work, partial(_looked, step, planned, tell))
 
-    def _gate(self, step: Step) -> tuple[StepState, str]:
+    def _gate(self, step: Step) -> tuple[StepState, str, bool]:
+        """(state, words, whether only what does not run yet is not known: of that there can be no verdict before)."""
         answers = []
         for name in step.ask:
             try:
@@ -105,11 +110,9 @@ class Rehearsals:
                 answers.append((name, LineState.UNKNOWN, error.message))
         words = "; ".join(f"{name}: {text or state}" for name, state, text in answers)
         if any(state is LineState.BLOCKED for _, state, _ in answers):
-            return StepState.FAILED, words
-        # no verdict can be known of what does not run yet
-        if any(state is LineState.UNKNOWN and name != "verdict" for name, state, _ in answers):
-            return StepState.UNKNOWN, words
-        return StepState.DONE, words
+            return StepState.FAILED, words, False
+        unknown = [name for name, state, _ in answers if state is LineState.UNKNOWN]
+        return (StepState.UNKNOWN if unknown else StepState.DONE), words, bool(unknown) and set(unknown) == {"verdict"}
 
     def _answered(self, key: str, index: int, since_us: int, state: StepState, words: str, seconds: float | None) -> None:
         self._asked[key] += max(0, self._board.clock_us() - since_us) / 1e6
@@ -126,8 +129,9 @@ class Rehearsals:
 
     def _end(self, key: str) -> None:
         board, rollout = self._board, self._board.get(key)
+        later, parts, asked_s = self._later.pop(key), self._parts.pop(key), self._asked.pop(key)
         bad = [f"step {i}: {run.message}" for i, run in enumerate(rollout.steps, 1) if run.state is not StepState.DONE]
-        parts, asked_s = self._parts.pop(key), self._asked.pop(key)
+        bad = [words for words in bad if words not in later]
         known = [p for p in parts if p is not None]
         seconds = round(sum(known) + asked_s, 3) if len(known) == len(parts) else None
         takes = (
@@ -135,7 +139,8 @@ class Rehearsals:
             if seconds is not None
             else "how long it takes is not known: nothing was deployed there before"
         )
-        words = "; ".join(bad) if bad else f"every question is answered; {takes}"
+        answered = f"not known before it runs: {'; '.join(later)}" if later else "every question is answered"
+        words = "; ".join(bad) if bad else f"{answered}; {takes}"
         state = RolloutState.FAILED if bad else RolloutState.DONE
         rollout = replace(rollout.to(state), message=words, ended_at_us=board.clock_us())
         board.show(rollout)
@@ -145,7 +150,7 @@ class Rehearsals:
         detail: dict[str, Any] = {"title": rollout.title, "state": str(state), "message": words, "seconds": seconds}
         detail |= {"asked_s": round(asked_s, 3), "parts_s": parts, "steps": steps}
         board.record.note(rollout, rollout.who, detail, board.written)
-        loud = Severity.WARNING if bad else Severity.OK
+        loud = Severity.WARNING if bad or later else Severity.OK
         board.notices.tell(loud, f"{rollout.title}: rehearsal {state}", words, hint="Nothing was sent.", place="rollout")
 
 

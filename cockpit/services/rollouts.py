@@ -299,6 +299,10 @@ class Rollouts:
                     self._notices.tell(Severity.INFO, f"{rollout.title}: {words}", error.message, place="rollout")
         self._drive.at_once(key)
 
+    def heeding(self, key: str) -> bool:
+        """Whether something that a person said of it has still to come about: until then its state says nothing of that."""
+        return key in self._board.claiming or key in self._board.wanted
+
     def _known(self, key: str) -> Rollout:
         rollout = self._store.state.rollouts.get(key)
         if rollout is None:
@@ -363,10 +367,12 @@ class Rollouts:
         if key in self._board.mine:
             act()
         else:
+            self._board.claiming.add(key)
             self._board.record.claim(self._board.get(key), self._hands.who(), partial(self._claimed, key, act))
 
     def _claimed(self, key: str, act: Callable[[], None], outcome: Outcome[Found | None]) -> None:
         found = outcome.value
+        self._board.claiming.discard(key)
         if outcome.error is not None or found is None:
             self._notices.error(outcome.error or CockpitError("The journal does not know it."), place="rollout")
         elif found.alive or found.rollout.state.final:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cockpit.domain.fingerprint import Odd, fingerprint, flag_differences, fleet_line, promotion_line, prove
+from cockpit.domain.fingerprint import Odd, fingerprint, flag_differences, fleet_line, only_set_otherwise, promotion_line, prove
 from cockpit.domain.lines import LineState
 from cockpit.domain.release import Fleet, Node, Version
 
@@ -169,3 +169,25 @@ def test_what_differs_between_environments_is_shown() -> None:
 
 def test_flags_with_odd_forms_are_compared_as_they_are() -> None:
     assert flag_differences(("A", "B=1=2"), ("B=1=2",), "here", "there") == ["flag A is  here, not set there"]
+
+
+def test_a_rollback_of_the_version_is_not_said_to_change_how_nodes_are_set() -> None:
+    alike = Fleet("gw", "prod", (node("n0", "d7", "aa"), node("n1", "d7", "aa"), node("n2", "d7", "bb", ("X=on",))))
+    line = fleet_line(alike, "rollback", "d6", 1)
+    assert line.state is LineState.WARNING
+    assert "a rollback of the version does not change configuration or flags" in line.text
+    assert "going back puts all nodes on one version" not in line.text
+    both = Fleet("gw", "prod", (*alike.nodes, node("n3", "d6", "aa")))
+    words = fleet_line(both, "rollback", "d6", 1).text
+    assert "going back puts all nodes on one version; a rollback of the version does not change" in words
+    assert "configuration" not in fleet_line(fleet("d7", "d7", "d6"), "rollback", "d6", 1).text
+
+
+def test_nodes_that_differ_only_in_how_they_are_set_are_known_as_such() -> None:
+    nodes = (node("n0", "d7", "aa"), node("n1", "d7", "aa"), node("n2", "d7", "bb"))
+    assert only_set_otherwise(Fleet("gw", "prod", nodes), "d7")
+    assert not only_set_otherwise(Fleet("gw", "prod", nodes), "d7", ("n0", "n1")), "the odd one is not of the plan"
+    assert not only_set_otherwise(Fleet("gw", "prod", nodes[:2]), "d7")
+    assert not only_set_otherwise(Fleet("gw", "prod", (*nodes, node("n3", "d6"))), "d7"), "a version that differs comes first"
+    assert not only_set_otherwise(Fleet("gw", "prod", (*nodes, node("n3", "d7", "aa", healthy=None))), "d7")
+    assert not only_set_otherwise(Fleet("gw", "prod"), "d7")

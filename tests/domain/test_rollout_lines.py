@@ -15,7 +15,7 @@ from cockpit.domain.checks import CheckState, Summary
 from cockpit.domain.facts import Fact
 from cockpit.domain.lines import moment
 from cockpit.domain.preflight import Surroundings
-from cockpit.domain.preflight_way import WayBack, rollback_of_rollback
+from cockpit.domain.preflight_way import WayBack, automatic_line, rollback_of_rollback
 from cockpit.domain.readiness import Gates, Readiness, readiness
 from cockpit.domain.release import Artifact, Changes, Commit, Deployment, DeployState, Environment, Fleet, Node, Service, Version
 from cockpit.domain.reversibility import parse
@@ -70,9 +70,9 @@ def planned(kind: str, **fields: Any) -> RolloutPlan:
 
 def line(kind: str, words: str, **fields: Any) -> Line:
     found = plan(kind, "gw", "prod", TARGET, facts(around=around(**fields)), Readiness())
-    (one,) = [one for one in found.preflight if words in one.text] or [None]
-    assert one is not None, [o.text for o in found.preflight]
-    return one
+    told = [one for one in found.preflight if words in one.text]
+    assert len(told) == 1, [o.text for o in found.preflight]
+    return told[0]
 
 
 def refusals(kind: str, **fields: Any) -> list[str]:
@@ -382,3 +382,40 @@ def test_whatever_is_not_known_no_line_says_ok_of_it(kind: str, fields: dict[str
         open_ = [one for one in found.preflight if one.open]
         assert all(one.insist for one in open_), "nothing refuses by itself in a plan"
         assert len(found.insists) == len(open_)
+
+
+@pytest.mark.parametrize(
+    ("automatic", "words"),
+    [
+        ("gw 1.7.0, the newest that is not held", "it is told to leave 1.7.0 alone"),
+        ("gw v1.7.0", "it is told to leave 1.7.0 alone"),
+        ("gw 1.8.0, the newest that is not held", "it is told to leave 1.7.0 alone, which is not what it names: it may deploy that again"),
+        ("gw 11.7.0", "it may deploy that again"),
+        ("gw 1.7.0-rc1", "it may deploy that again"),
+        ("gw 1.7.0.1", "it may deploy that again"),
+        ("gw 1.6.0", "what it names is the version that is gone back to"),
+    ],
+)
+def test_it_is_said_truly_whether_what_it_would_deploy_is_held(automatic: str, words: str) -> None:
+    fleet = replace(facts().fleet.value, automatic=automatic)  # type: ignore[union-attr]
+    found = plan("rollback", "gw", "prod", TARGET, facts(fleet=Fact(fleet, NOW), around=around(tells_hold=True)), Readiness())
+    assert isinstance(found, RolloutPlan)
+    (said,) = [one for one in found.preflight if "deploys by itself" in one.text]
+    assert said.state is LineState.WARNING
+    assert words in said.text
+    assert ("may deploy that again" in said.text) == ("may deploy" in words)
+
+
+def test_whatever_newer_some_node_runs_is_held_too() -> None:
+    nodes = (*facts().fleet.value.nodes, Node("n3", "gw", "prod", "1.8.0", "c8", "d8", True))  # type: ignore[union-attr]
+    line = automatic_line(Fleet("gw", "prod", nodes, automatic="gw 1.8.0"), TARGET, NOW, tells_hold=True)
+    assert "it is told to leave 1.8.0 alone" in line.text
+    assert "may deploy" not in line.text
+    gone = automatic_line(Fleet("gw", "prod", automatic="gw 1.8.0"), TARGET, NOW, tells_hold=True)
+    assert "leave what runs alone" in gone.text
+
+
+def test_shares_of_the_traffic_that_a_rollout_left_are_said_before_a_rollback() -> None:
+    words = "traffic shares of a stopped rollout still hold: n0 10 %"
+    assert line("rollback", "traffic shares", shares=words).state is LineState.WARNING
+    assert all(words != one.text for one in planned("deploy", shares=words).preflight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ from cockpit.domain.strategy import (
     expected_now,
     inverse,
 )
-from cockpit.domain.strategy_plan import Problems, expand, order, set_plan, shares
+from cockpit.domain.strategy_plan import Problems, expand, order, set_plan, shares, weights_words
 
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
 TARGET = Version("gw", "1.7.0", "v1.7.0", "f" * 40, 1, NEW)
@@ -251,3 +253,39 @@ def test_the_inverse_of_a_step_puts_back_what_was_there() -> None:
     back = inverse(step)
     assert (back.version, back.digest, back.from_digest, back.nodes) == ("1.6.0", OLD, NEW, step.nodes)
     assert inverse(back) == replace(step, undo="")
+
+
+# -- shares of the traffic that are left behind ------------------------------------------------------------------------------
+
+
+def weighed(state: RolloutState, at_us: int, *runs: tuple[StepState, tuple[str, ...], int], **fields: Any) -> Rollout:
+    held = (("n1", 50), ("n2", 50))
+    steps = tuple(StepRun(Step("weight", "gw", "prod", nodes=n, percent=p, from_weights=held), s) for s, n, p in runs)
+    return Rollout(f"k{at_us}", "deploy", "canary", steps, "Rae", state=state, started_at_us=at_us, **fields)
+
+
+DONE_10 = (StepState.DONE, ("n1",), 10)
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "words"),
+    [
+        ((), ""),
+        ((weighed(RolloutState.ABORTED, 1, DONE_10),), "a stopped rollout still hold: n1 10 %, n2 90 %; before it: n1 50 %, n2 50 %"),
+        ((weighed(RolloutState.FAILED, 1, (StepState.FAILED, ("n1",), 10)),), "a failed rollout may still hold: n1 10 %"),
+        ((weighed(RolloutState.ABORTED, 1, (StepState.UNDONE, ("n1",), 10)),), ""),
+        ((weighed(RolloutState.ABORTED, 1, (StepState.WAITING, ("n1",), 10)),), ""),
+        ((weighed(RolloutState.ABORTED, 1, DONE_10, (StepState.DONE, ("n1", "n2"), 100)),), ""),
+        ((weighed(RolloutState.ABORTED, 1, DONE_10, (StepState.UNDONE, ("n1", "n2"), 100)),), "n1 10 %"),
+        ((weighed(RolloutState.ABORTED, 1, DONE_10, rehearsal=True),), ""),
+        ((weighed(RolloutState.RUNNING, 1, DONE_10),), ""),
+        ((weighed(RolloutState.DONE, 1, DONE_10),), ""),
+        ((weighed(RolloutState.BACK, 2, (StepState.UNDONE, ("n1",), 10)), weighed(RolloutState.ABORTED, 1, DONE_10)), ""),
+        ((weighed(RolloutState.DONE, 2), weighed(RolloutState.ABORTED, 1, DONE_10)), "n1 10 %"),
+    ],
+)
+def test_shares_that_a_rollout_left_behind(rollouts: tuple[Rollout, ...], words: str) -> None:
+    said = weights_words(rollouts, "gw", "prod")
+    assert words in said
+    assert bool(words) == bool(said)
+    assert weights_words(rollouts, "gw", "staging") == weights_words(rollouts, "other", "prod") == ""

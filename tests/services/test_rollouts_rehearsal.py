@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from cockpit.domain.errors import NotAllowed, Unreachable
 from cockpit.domain.rollout import LineState
-from cockpit.domain.strategy import Rollout, RolloutState, StepState
+from cockpit.domain.strategy import Rollout, RolloutState, StepSpec, StepState, Strategy
+from cockpit.services.notices import Severity
 from cockpit.services.rollout_rehearsal import plan_of
 from tests.fakes.rolling import ENVIRONMENT, Desk, Estate, failing
 
@@ -141,3 +142,22 @@ def test_the_plan_of_a_step_is_that_of_its_very_artifact(desk: Desk) -> None:
     step = planned.steps[1].step
     assert plan_of(desk.hands(), "rollback", step) is not None
     assert plan_of(desk.hands(), "rollback", replace(step, digest="0" * 64)) is None
+
+
+def test_a_gate_that_only_the_rollout_can_answer_is_shown_as_not_known(estate: Estate) -> None:
+    made = Desk(
+        estate,
+        Strategy("watched", (StepSpec("deploy", ("1",)), StepSpec("gate", ask=("checks", "verdict")), StepSpec("deploy", ("rest",)))),
+    )
+    made.answers["verdict"] = (LineState.UNKNOWN, "latency does not answer")
+    rollout = rehearse(made)
+    assert rollout.steps[1].state is StepState.UNKNOWN
+    assert rollout.state is RolloutState.DONE, "there can be no verdict on what does not run yet"
+    assert "not known before it runs: step 2: checks: checks fine; verdict: latency does not answer" in rollout.message
+    assert "every question is answered" not in rollout.message
+    assert made.notices.newest is not None
+    assert made.notices.newest.severity is Severity.WARNING
+    assert made.rollouts.measured(rollout.title, ENVIRONMENT) is not None
+    made.answers["checks"] = (LineState.UNKNOWN, "CI is silent")
+    assert rehearse(made).state is RolloutState.FAILED, "what could have been answered fails it"
+    made.close()

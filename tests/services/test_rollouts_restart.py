@@ -9,8 +9,9 @@ import pytest
 
 from cockpit.domain.errors import NotAllowed
 from cockpit.domain.strategy import RolloutState, StepSpec, Strategy
+from cockpit.domain.strategy_plan import weights_words
 from cockpit.services.notices import Severity
-from tests.fakes.rolling import Desk, Estate, Killed
+from tests.fakes.rolling import ENVIRONMENT, Desk, Estate, Killed
 
 SMALL = Strategy(
     "small",
@@ -269,3 +270,47 @@ def test_the_table_of_kills(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         rows = ", ".join(f"{name} {number}" for name, number in sorted(table.items()))
         print(f"\nrollouts killed at every point and started again: {rows}; {sum(table.values())} cases")
+
+
+def test_shares_of_the_traffic_that_a_stopped_one_left_are_known_after_a_restart(tmp_path: Path, fake_clock: Any) -> None:
+    estate = Estate(tmp_path, fake_clock)
+    first = Desk(estate)
+    key = first.begin()
+    first.run(key)
+    assert not weights_words(first.store.state.rollouts.values(), "gateway", ENVIRONMENT), "what is under way says so itself"
+    first.rollouts.stop(key)
+    first.main.settle()
+    assert first.rollout(key).state is RolloutState.ABORTED
+    first.close()
+    second = Desk(estate)
+    second.recover()
+    words = weights_words(second.store.state.rollouts.values(), "gateway", ENVIRONMENT)
+    assert "a stopped rollout still hold: gateway-1 30 %, gateway-2 35 %, gateway-3 35 %; before it: gateway-1 34 %" in words
+    second.rollouts.back(key)
+    again = next(k for k in second.store.state.rollouts if k != key)
+    second.run(again)
+    assert second.rollout(again).state is RolloutState.BACK
+    assert not weights_words(second.store.state.rollouts.values(), "gateway", ENVIRONMENT)
+    second.close()
+    third = Desk(estate)
+    third.recover()
+    assert not third.store.state.rollouts, "what left nothing behind is history"
+    third.close()
+
+
+def test_what_a_person_said_is_heeded_until_it_has_come_about(tmp_path: Path, fake_clock: Any) -> None:
+    estate = Estate(tmp_path, fake_clock)
+    first = Desk(estate)
+    key = first.begin()
+    first.run(key)
+    first.close()
+    second = Desk(estate)
+    second.recover()
+    assert not second.rollouts.heeding(key)
+    second.rollouts.back(key)
+    assert second.rollout(key).state is RolloutState.PAUSED
+    assert second.rollouts.heeding(key), "the journal has not handed it over yet"
+    second.main.settle()
+    assert not second.rollouts.heeding(key)
+    assert second.run(key).state is RolloutState.BACK
+    second.close()
