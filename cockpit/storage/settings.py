@@ -76,7 +76,8 @@ class EnvironmentSettings(Struct, frozen=True):
     production: Annotated[bool, Meta(title="Production", description="Real customers are served here.")] = False
     after: Annotated[str, Meta(title="Comes after", description="The environment that must run a version first.")] = ""
     groups: Annotated[
-        tuple[str, ...], Meta(title="Approving groups", description="Only members of these groups approve; empty means anybody.")
+        tuple[str, ...],
+        Meta(title="Approving groups", description="Only members of these groups, and of a quorum's, approve; empty means anybody."),
     ] = ()
     quorum: Annotated[
         dict[str, Annotated[int, Meta(ge=1, le=20)]],
