@@ -74,6 +74,10 @@ class MainWindow(QMainWindow):
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._tick)
         self._timer.start(333)
+        # the card asks for its plan in an event of its own: together with the views it would hold up the hand and the charts
+        self._card_turn = QtCore.QTimer(self)
+        self._card_turn.setSingleShot(True)
+        self._card_turn.timeout.connect(self.card.refresh)
         self.centre.start_with(str(self._settings.value("view", "")))
         self._choose_first()
         self.centre.show_place(self.service, self.environment)
@@ -163,7 +167,7 @@ class MainWindow(QMainWindow):
 
         # a source's health is in the ages of the card's facts, which it reads each second by itself
         if concerns(change, change.kinds - {"sources"}, self.service):
-            self.card.on_change(change)
+            self._card_turn.start(0)
 
     def _tick(self) -> None:
         self._beat = (self._beat + 1) % 3  # each once a second, one after the other, so that no beat is long
@@ -232,6 +236,7 @@ class MainWindow(QMainWindow):
             self._settings.setValue(key, value)
         self._settings.setValue("selection", f"{self.service}/{self.environment}")
         self._timer.stop()
+        self._card_turn.stop()
         self._signals.close()
         if self._unsubscribe is not None:
             self._unsubscribe()

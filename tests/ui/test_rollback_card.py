@@ -173,7 +173,7 @@ def test_esc_disarms(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds) -
 def test_a_changed_fact_disarms_and_is_named(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds) -> None:
     arm_and_wait(card, clock)
     cockpit.store.state = ill(cockpit.store.state)
-    card.on_change(None)
+    card.refresh()
     assert card.machine.phase is Phase.IDLE
     assert "not healthy: production-4" in card.say.as_text
     assert not fired(cockpit)

@@ -109,11 +109,7 @@ class RollbackCard(CardFace):
         """(kind, version by hand or ""); of a set its name."""
         return self._kind, self._version
 
-    # ---- time and change
-
-    def on_change(self, change: Any) -> None:
-        """Ask for the plan again: any kind of change can matter to one of its facts, and asking is cheap."""
-        self.refresh()
+    # ---- time
 
     def tick(self) -> None:
         """A moment passed."""
@@ -139,7 +135,7 @@ class RollbackCard(CardFace):
         self._alone = wanted and self._deeds.alone(self._service, self._environment, self._version)
 
     def refresh(self) -> None:
-        """Ask for the plan and paint what is so now."""
+        """Ask for the plan and paint what is so now: any kind of change can matter to one of its facts, and asking is cheap."""
         where = (self._service, self._environment)
         self._asked_s, self._asked_us = self._clock_s(), self._cockpit.clock_us()
         plan, self._draft = self._deeds.plan(self._kind, *where, self._version, self._emergency)
