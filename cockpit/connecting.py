@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ from cockpit.storage.settings import ConnectionSettings, ServiceSettings, Settin
 
 
 class PerThread:
-    """A connector that may be called from any thread: each thread gets its own, made when it first asks.
+    """A connector that may be called from any thread: each thread gets its own, made when it first asks; a `shared` one serves them all.
 
     After `close_all` a call raises Unreachable.
     """
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], shared: bool = False) -> None:
         self._make = make
-        self._local = threading.local()
+        self._local: Any = _One() if shared else threading.local()
+        self._making = threading.Lock()
         self._lock = threading.Lock()
         self._made: list[Any] = []
         self._busy: dict[int, Any] = {}  # by thread
@@ -45,11 +47,12 @@ class PerThread:
         return call
 
     def _mine(self) -> Any:
-        if not hasattr(self._local, "connector"):
-            self._local.connector = self._make()
-            with self._lock:
-                self._made.append(self._local.connector)
-        return self._local.connector
+        with self._making if isinstance(self._local, _One) else nullcontext():
+            if not hasattr(self._local, "connector"):
+                self._local.connector = self._make()
+                with self._lock:
+                    self._made.append(self._local.connector)
+            return self._local.connector
 
     def _begin(self) -> Any:
         connector = None if self._closed else self._mine()
@@ -63,7 +66,7 @@ class PerThread:
     def _end(self, connector: Any) -> None:
         with self._lock:
             del self._busy[threading.get_ident()]
-            late = self._closed
+            late = self._closed and not any(other is connector for other in self._busy.values())
         if late:
             _close(connector)
 
@@ -76,6 +79,10 @@ class PerThread:
             self._made.clear()
         for connector in idle:
             _close(connector)
+
+
+class _One:
+    """Holds the connector of all threads."""
 
 
 def _close(connector: Any) -> None:
@@ -105,7 +112,7 @@ def make_connections(
         try:
             found = spec(wanted.kind)
             options = _located(found, wanted.options, home)
-            connector = PerThread(partial(create, wanted.kind, options, wanted.secret))
+            connector = PerThread(partial(create, wanted.kind, options, wanted.secret), found.shared)
             # made once here, so that a wrong option is said at the start and not at the first poll
             connector._mine()
         except CockpitError as error:
@@ -113,7 +120,7 @@ def make_connections(
             continue
         reads = reader.add(wanted.id, wanted.kind, options) if reader is not None else None
         at = (wanted.id, wanted.title, wanted.kind, found.ports, wanted.services)
-        made.append(Connected(*at, connector, reads, found.exclusive))
+        made.append(Connected(*at, connector, reads, found.exclusive, wanted.every_s or found.every_s))
     policy = settings.policy
     lock = shared_lock(policy.repository, policy.remote) if policy.repository else None
     return Made((*made, *_words(settings, services)), tuple(problems), lock)
@@ -128,6 +135,7 @@ class Wanted(Struct, frozen=True):
     services: tuple[str, ...]
     options: dict[str, str]
     secret: Callable[[], str]
+    every_s: float = 0.0
 
 
 def _by_repository(services: tuple[Service, ...]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -170,7 +178,9 @@ def _systems(settings: Settings, services: tuple[Service, ...], secrets: Secrets
     everything = tuple(s.name for s in services)
     for source_id, connection in settings.connections.items():
         secret = partial(secrets.get, source_id, connection.token_env)
-        yield Wanted(source_id, source_id, connection.kind, connection.services or everything, _options(connection), secret)
+        yield Wanted(
+            source_id, source_id, connection.kind, connection.services or everything, _options(connection), secret, connection.interval_s
+        )
 
 
 def token(settings: Settings, secrets: Secrets, source_id: str) -> str:

@@ -233,6 +233,7 @@ class Cockpit:
         from cockpit.services.joined import Joined
         from cockpit.services.reviews import ReviewsJob
 
+        deadline_s = connected.tempo(self.settings.poll.interval_s, deadline_s).deadline_s
         asked = (connected, self.store, self.clock_us, deadline_s)
         makers: dict[str, Callable[[], Job]] = {
             "SourceControl": lambda: SourceJob(*asked, lambda: self.rules),

@@ -276,10 +276,11 @@ class Server:
         from functools import partial
 
         from cockpit.connecting import PerThread
-        from cockpit.connectors.registry import create
+        from cockpit.connectors.registry import create, spec
 
         before = self._connectors.get(made.source)
-        self._connectors[made.source] = PerThread(partial(create, made.kind, made.options, partial(self._ask, made.source)))
+        make = partial(create, made.kind, made.options, partial(self._ask, made.source))
+        self._connectors[made.source] = PerThread(make, spec(made.kind).shared)
         if before is not None:
             before.close_all()
 

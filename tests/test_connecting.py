@@ -48,3 +48,28 @@ def test_one_in_use_is_closed_when_its_call_ends_and_the_others_at_once() -> Non
     with pytest.raises(Unreachable):
         connector.ask()
     assert len(made) == 2, "nothing is made any more"
+
+
+def test_a_shared_one_serves_all_threads_and_is_closed_when_the_last_call_ends() -> None:
+    gate, started, made, answers = threading.Event(), threading.Barrier(3), list[Slow](), list[str]()
+
+    class Both(Slow):
+        def ask(self) -> str:
+            started.wait(10)
+            return super().ask()
+
+    def make() -> Slow:
+        made.append(Both(gate, threading.Event()))
+        return made[-1]
+
+    connector = PerThread(make, shared=True)
+    threads = [threading.Thread(target=lambda: answers.append(connector.ask())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    started.wait(10)
+    connector.close_all()
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert answers == ["answer", "answer"]
+    assert [m.closed for m in made] == [1]

@@ -5,10 +5,10 @@ The only home of requests, which is imported with the first request.
 
 from __future__ import annotations
 
-import random
 import time
-from collections import OrderedDict
+from base64 import b64encode
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -18,8 +18,6 @@ from msgspec import Struct
 from cockpit.connectors.http_answers import (
     ERROR_CHARS,
     HINT_INTERFACE,
-    HINT_WAIT,
-    MAX_WAIT_S,
     NOT_DONE_REDIRECTS,
     Answer,
     checked_address,
@@ -29,6 +27,8 @@ from cockpit.connectors.http_answers import (
     said,
     what_broke,
 )
+from cockpit.connectors.http_pace import Manners, Remembered
+from cockpit.connectors.http_pace import Pace as Pace
 from cockpit.connectors.text import one_line, plain, without_secrets
 from cockpit.domain.errors import AuthFailed, BadPayload, CockpitError, ConnectorError, NotFound, OutcomeUnknown, RateLimited, Unreachable
 
@@ -36,7 +36,6 @@ T = TypeVar("T")
 Params = Mapping[str, str | int] | None
 
 MAX_REDIRECTS = 5
-CACHED_ANSWERS = 64
 _CHUNK = 64 * 1024
 _RETRIED = (502, 503, 504)
 
@@ -50,15 +49,6 @@ class Limits(Struct, frozen=True):
     body_bytes: int = 32 * 1024 * 1024
     retries: int = 2
     min_gap_s: float = 0.0
-
-
-class Pace(Struct, frozen=True):
-    """Time as the client sees it, replaceable in tests: `sleep(s)`, `monotonic()`, `now()` (Unix seconds), `jitter()` in 0..1."""
-
-    sleep: Callable[[float], None] = time.sleep
-    monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
-    jitter: Callable[[], float] = random.random
 
 
 class _Broken(Exception):
@@ -90,7 +80,8 @@ def segments(*parts: str) -> str:
 class HttpClient:
     """One system's HTTP interface.
 
-    Blocks; one call at a time. `token` is asked when a request needs it and asked again after a 401; it goes to this origin only.
+    Blocks; from any thread, several at once. `token` is asked when a request needs it and asked again after a 401; it goes to this
+    origin only, as a bearer token, or with `user` as the password of that user. `headers` go with each request.
     Proxies, .netrc and other settings of the environment are not used. Raises ConnectorErrors only.
     """
 
@@ -103,20 +94,23 @@ class HttpClient:
         limits: Limits | None = None,
         ca_file: str = "",
         pace: Pace | None = None,
+        user: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         parts = checked_address(base_url, ca_file)
         self._base = base_url.rstrip("/")
         self._origin = (parts.scheme, parts.netloc.lower())
         self.name = name or parts.netloc
-        self._token = token
+        self._token, self._user = token, user
         self._known_token: str | None = None  # None: to be asked for; "": there is none
+        self._headers = dict(headers or {})
         self._limits = limits or Limits()
         self._verify: bool | str = ca_file or True
         self._pace = pace or Pace()
+        self._manners = Manners(self.name, self._pace, self._limits.min_gap_s)
+        self._known = Remembered()
+        self._lock = Lock()
         self._adapter: Any = None
-        self._cache: OrderedDict[tuple[Any, ...], tuple[str, Any]] = OrderedDict()
-        self._last_at = -MAX_WAIT_S
-        self._silent_until = -MAX_WAIT_S
 
     def __enter__(self) -> HttpClient:
         return self
@@ -126,7 +120,8 @@ class HttpClient:
 
     def close(self) -> None:
         """Close kept connections; the client may be used again."""
-        adapter, self._adapter = self._adapter, None
+        with self._lock:
+            adapter, self._adapter = self._adapter, None
         if adapter is not None:
             _close(adapter)
 
@@ -151,9 +146,21 @@ class HttpClient:
         """GET text, undecodable bytes replaced; with `tail` only the last bytes, however long the text is."""
         return self._ask(path, params, {"Accept": "text/plain, */*"}, tail).body.decode("utf-8", "replace")
 
-    def get_answer(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """GET the raw body with its headers."""
-        return self._ask(path, None, dict(headers or {}))
+    def get_answer(self, path: str, headers: Mapping[str, str] | None = None, params: Params = None) -> Answer:
+        """GET the raw body with its headers; a condition among `headers` may be answered with 304."""
+        return self._ask(path, params, dict(headers or {}))
+
+    def first_answer(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET without following a redirect: what a login answers, say. Only 4xx and 5xx are errors."""
+        self._manners.wait_turn()
+        wanted = _Wanted("GET", self._url(path, None), self._headers | dict(headers or {}) | self._authorization())
+        try:
+            answer = self._send(wanted, time.monotonic() + self._limits.deadline_s)
+        except _Broken as broken:
+            self._no_answer(broken)
+        if answer.status < 400:
+            return answer
+        raise self._refusal(answer)
 
     # writes
 
@@ -165,17 +172,27 @@ class HttpClient:
 
         return self.write(path, body, parse, key)
 
-    def write(self, path: str, body: object, parse: Callable[[bytes], T], key: str = "", method: str = "POST") -> T:
-        """POST or PUT, once, never again. `body` goes as JSON (None: no body), `key` as Idempotency-Key; `parse` raises BadPayload only.
+    def write(
+        self,
+        path: str,
+        body: object,
+        parse: Callable[[bytes], T],
+        key: str = "",
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """POST or PUT, once, never again. `body` goes as JSON (None: no body; bytes: as they are), `key` as Idempotency-Key.
 
-        Unreachable: certainly not sent. OutcomeUnknown: it may have been done. Rejected, NotFound, AuthFailed, RateLimited: it was not.
+        `parse` raises BadPayload only. Unreachable: certainly not sent. OutcomeUnknown: it may have been done. Rejected, NotFound,
+        AuthFailed, RateLimited: it was not.
         """
-        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"})
+        sent = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"})
+        sent |= self._headers | dict(headers or {})
         if key:
-            headers["Idempotency-Key"] = header_value(key, "the idempotency key")
-        payload = b"" if body is None else msgspec.json.encode(body)
-        wanted = _Wanted(method, self._url(path, None), headers | self._authorization(), payload)
-        self._keep_silence()
+            sent["Idempotency-Key"] = header_value(key, "the idempotency key")
+        payload = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
+        wanted = _Wanted(method, self._url(path, None), sent | self._authorization(), payload)
+        self._manners.wait_turn(write=True)
         try:
             # a kept connection may be closed by the server at any moment, and then nobody could tell whether the write arrived
             answer = self._send(wanted, time.monotonic() + self._limits.deadline_s, fresh=True)
@@ -200,24 +217,20 @@ class HttpClient:
     def _read(self, path: str, params: Params, parse: Callable[[bytes], T], how: object, accept: str = "application/json") -> T:
         headers = {"Accept": accept}
         key = (self._url(path, params), how)
-        etag, known = self._cache.get(key, ("", None))
+        etag, known = self._known.get(key)
         if etag:
             headers["If-None-Match"] = etag
         answer = self._ask(path, params, headers)
         if answer.status == 304:
             if not etag:
                 raise BadPayload(f"{self.name} answered “not modified” to a question without a condition.", hint=HINT_INTERFACE)
-            self._cache.move_to_end(key)
             return cast(T, known)
-        self._cache.pop(key, None)
+        self._known.put(key, "", None)
         try:
             value = parse(answer.body)
         except BadPayload as error:
             raise BadPayload(f"{self.name}: {self._clean(error.message)}", hint=error.hint) from None
-        if answer.headers.get("etag"):
-            self._cache[key] = (answer.headers["etag"], value)
-            if len(self._cache) > CACHED_ANSWERS:
-                self._cache.popitem(last=False)
+        self._known.put(key, answer.headers.get("etag", ""), value)
         return value
 
     def _ask(self, path: str, params: Params, headers: dict[str, str], tail: int = 0) -> Answer:
@@ -225,9 +238,9 @@ class HttpClient:
         url = self._url(path, params)
         for attempt in range(self._limits.retries + 1):
             last = attempt == self._limits.retries or time.monotonic() >= deadline
-            self._keep_silence()
+            self._manners.wait_turn()
             try:
-                answer = self._follow(_Wanted("GET", url, headers | self._authorization(), tail=tail), deadline)
+                answer = self._follow(_Wanted("GET", url, self._headers | headers | self._authorization(), tail=tail), deadline)
             except _Broken as broken:
                 if last or broken.sent:
                     self._no_answer(broken)
@@ -277,7 +290,9 @@ class HttpClient:
             answered = True
             with response:
                 body = self._body(response, wanted.tail)
-            return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+            headers = {k.lower(): v for k, v in response.headers.items()}
+            self._manners.note(headers)
+            return Answer(response.status_code, headers, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError))
             broken = _Broken(what_broke(error, answered, call.sent, late), sent=call.sent, answered=answered, timeout=late)
@@ -298,19 +313,10 @@ class HttpClient:
         return bytes(body[-tail:] if tail else body)
 
     def _kept_adapter(self) -> Any:
-        if self._adapter is None:
-            self._adapter = _adapter()
-        return self._adapter
-
-    def _keep_silence(self) -> None:
-        now = self._pace.monotonic()
-        if now < self._silent_until:
-            wait_s = self._silent_until - now
-            raise RateLimited(f"{self.name} asked for a pause of another {wait_s:.0f} s.", retry_after_s=wait_s, hint=HINT_WAIT)
-        gap_s = self._last_at + self._limits.min_gap_s - now
-        if gap_s > 0:
-            self._pace.sleep(gap_s)
-        self._last_at = self._pace.monotonic()
+        with self._lock:
+            if self._adapter is None:
+                self._adapter = _adapter()
+            return self._adapter
 
     def _url(self, path: str, params: Params) -> str:
         return self._base + path + (f"?{urlencode(params)}" if params else "")
@@ -325,7 +331,11 @@ class HttpClient:
                 raise
             except CockpitError as error:  # a locked keyring, say: polling stops until a person acts
                 raise AuthFailed(error.message, hint=error.hint, title=error.title) from None
-        return {"Authorization": f"Bearer {header_value(self._known_token, 'the token')}"} if self._known_token else {}
+        if not self._known_token:
+            return {}
+        if self._user:
+            return {"Authorization": "Basic " + b64encode(f"{self._user}:{self._known_token}".encode("utf-8", "replace")).decode("ascii")}
+        return {"Authorization": f"Bearer {header_value(self._known_token, 'the token')}"}
 
     def _clean(self, text: str) -> str:
         return without_secrets(plain(text, ERROR_CHARS), (self._known_token or "",))
@@ -347,9 +357,9 @@ class HttpClient:
         error = refusal(answer, self.name, self._clean, self._pace.now())
         if isinstance(error, AuthFailed):
             self._known_token = None
-            self._cache.clear()
+            self._known.clear()
         elif isinstance(error, RateLimited):
-            self._silent_until = self._pace.monotonic() + error.retry_after_s
+            self._manners.silence(error.retry_after_s)
         return error
 
 
@@ -359,7 +369,7 @@ def _adapter() -> Any:
     from cockpit.connectors import http_wire
 
     # the adapter alone: no session, so no cookies, no redirects, no proxies, no .netrc
-    adapter = HTTPAdapter(max_retries=0, pool_connections=2, pool_maxsize=2)
+    adapter = HTTPAdapter(max_retries=0, pool_connections=2, pool_maxsize=8)
     adapter.poolmanager.pool_classes_by_scheme = http_wire.POOLS
     return adapter
 

@@ -32,12 +32,6 @@ class Answer(Struct, frozen=True):
     body: bytes
 
 
-class _ServerError(Struct):
-    title: str = ""
-    message: str = ""
-    hint: str = ""
-
-
 # msgspec reads a type's fields when it first meets it, and crashes the process where two threads do that at once
 _MEETING = threading.Lock()
 _DECODERS: dict[object, msgspec.json.Decoder[Any]] = {}
@@ -66,13 +60,31 @@ def decode(body: bytes, kind: type[T]) -> T:
 
 
 def said(answer: Answer, clean: Callable[[str], str]) -> tuple[str, str]:
-    """(`: words of the server`, its hint) from an error body of the open APIs, as untrusted plain text."""
+    """(`: words of the server`, its hint) from an error body, as untrusted plain text.
+
+    Understood are the bodies of the open APIs (title, message, hint) and what most systems use: message, error, detail or reason, one in
+    the other or as a list, and a bare JSON string.
+    """
     try:
-        error = decoder(_ServerError).decode(answer.body[: 256 * 1024])
+        body = decoder(Any).decode(answer.body[: 256 * 1024])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return "", ""
-    words = ": ".join(part for part in (error.title, error.message) if part).rstrip(".")
-    return (f": {clean(words)}" if words else ""), clean(error.hint)
+    words = ": ".join(_words(body, 3)).strip().rstrip(".")
+    hint = body.get("hint") if isinstance(body, dict) else ""
+    return (f": {clean(words)}" if words else ""), clean(hint) if isinstance(hint, str) else ""
+
+
+def _words(value: Any, depth: int) -> list[str]:
+    if isinstance(value, str):
+        return [value.strip()] if value.strip() else []
+    if depth and isinstance(value, list):
+        return [words for item in value[:5] for words in _words(item, depth - 1)]
+    if depth and isinstance(value, dict):
+        found = [words for name in ("title", "message") for words in _words(value.get(name), depth - 1)]
+        return found or next(
+            (words for name in ("error", "detail", "errors", "reason") if (words := _words(value.get(name), depth - 1))), []
+        )
+    return []
 
 
 def refusal(answer: Answer, name: str, clean: Callable[[str], str], now_s: float) -> ConnectorError:
@@ -80,10 +92,14 @@ def refusal(answer: Answer, name: str, clean: Callable[[str], str], now_s: float
     status = answer.status
     details, hint = said(answer, clean)
     words = f"{name} answered {status}{details}."
-    if status in (401, 403):
+    # GitHub refuses with 403 who asks too often, and says so in these headers
+    often = status == 403 and ("retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0")
+    if status in (401, 403) and not often:
         return AuthFailed(words, hint=hint or "Enter a token with the needed rights for this connection.")
-    if status == 429 or (status == 503 and "retry-after" in answer.headers):
+    if status == 429 or often or (status == 503 and "retry-after" in answer.headers):
         wait_s = retry_after_s(answer.headers.get("retry-after", ""), now_s)
+        if "retry-after" not in answer.headers and answer.headers.get("x-ratelimit-reset", "").isdecimal():
+            wait_s = min(MAX_WAIT_S, max(DEFAULT_WAIT_S, float(answer.headers["x-ratelimit-reset"][:15]) - now_s))
         return RateLimited(words, retry_after_s=wait_s, hint=hint or HINT_WAIT)
     if status == 404:
         return NotFound(words, hint=hint or "Check the name and the address in the settings.")

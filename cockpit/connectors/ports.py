@@ -14,6 +14,7 @@ from cockpit.domain.alerts import Alert, Matcher
 from cockpit.domain.approvals import Approval
 from cockpit.domain.calendar import Freeze
 from cockpit.domain.checks import CheckRun
+from cockpit.domain.gates import Gate
 from cockpit.domain.metrics import Reading
 from cockpit.domain.release import Artifact, Changes, Deployment, Fleet, Node, Service, Version
 from cockpit.domain.statements import Statement
@@ -210,6 +211,31 @@ class Traffic(Protocol):
 
 
 @runtime_checkable
+class Drain(Protocol):
+    """What a load balancer may offer besides shares: taking one node out at once, and bringing it back in."""
+
+    def drain(self, service: str, environment: str, node: str) -> dict[str, int]:
+        """No new requests for this node; answers the shares then. Rejected for the last one that serves. Twice changes nothing."""
+
+    def ready(self, service: str, environment: str, node: str) -> dict[str, int]:
+        """The node serves again as it did before; answers the shares then. Twice changes nothing."""
+
+
+@runtime_checkable
+class Gates(Protocol):
+    """Steps of another system that wait for a person, answered from here."""
+
+    def gates(self, service: str) -> tuple[Gate, ...]:
+        """What waits now for this service in any environment, the longest waiting first."""
+
+    def decide(self, gate: Gate, approve: bool, comment: str, key: str) -> None:
+        """Answer it; sent once, never again by itself. NotFound or Rejected where it waits no longer; OutcomeUnknown as everywhere."""
+
+    def probe(self) -> Probe:
+        """What this connection reaches, and as whom."""
+
+
+@runtime_checkable
 class Venue(Protocol):
     """The trading mode of a service, as the venue offers it: open, post-only, cancel-only, halted."""
 
@@ -300,7 +326,9 @@ class Lock(Protocol):
 class ConnectorSpec(Struct, frozen=True):
     """A kind of connection: its name in the settings, the ports it serves, its fields, the rights it needs, and how to make one.
 
-    `exclusive`: the system itself lets only one deployment at a time into an environment.
+    `exclusive`: the system itself lets only one deployment at a time into an environment. `shared`: its methods may be called from several
+    threads at once; one connector then serves them all, else each thread gets its own. `every_s`: how often such a system may be asked at
+    most while all is calm (0 = as often as the settings say); nothing new stretches it to four times that.
     `create(options, secret)`: options are the validated fields (text), secret() answers the token or "" (asked when it is needed).
     """
 
@@ -311,3 +339,5 @@ class ConnectorSpec(Struct, frozen=True):
     create: Callable[[dict[str, str], Callable[[], str]], Any]
     rights: tuple[str, ...] = ()
     exclusive: bool = False
+    shared: bool = False
+    every_s: float = 0.0

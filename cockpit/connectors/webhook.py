@@ -74,7 +74,7 @@ class SignedWebhook:
     """
 
     def __init__(self, url: str, secret: Secret, ca_file: str = "", now_s: Callable[[], float] = time.time) -> None:
-        self._client = _Signing(url, name="The receiver of notices", limits=_LIMITS, ca_file=ca_file, pace=Pace(now=now_s))
+        self._client = HttpClient(url, name="The receiver of notices", limits=_LIMITS, ca_file=ca_file, pace=Pace(now=now_s))
         self._host = urlsplit(url).netloc
         self._secret = secret
         self._now_s = now_s
@@ -89,28 +89,16 @@ class SignedWebhook:
         if not secret:
             raise AuthFailed("There is no secret to sign notices with.", hint=_ENTER)
         body = webhook_body(message, key)
-        self._client.signature = signature(secret, int(self._now_s()), body)
         try:
-            self._client.write("", msgspec.Raw(body), bytes, key)
+            self._client.write("", body, bytes, key, headers={SIGNATURE: signature(secret, int(self._now_s()), body)})
         except ConnectorError as error:
             raise _cleaned(error, secret) from None
-        finally:
-            self._client.signature = ""
 
     def probe(self) -> Probe:
         """Whether something answers there."""
         missing = _reached(self._client, "")
         secret = _asked(self._secret)
         return Probe(f"receiver at {one_line(self._host, 200)}", missing=missing if secret else (*missing, "the secret to sign with"))
-
-
-class _Signing(HttpClient):
-    """The client, with the signature of the body that is just sent."""
-
-    signature = ""
-
-    def _authorization(self) -> dict[str, str]:
-        return super()._authorization() | ({SIGNATURE: self.signature} if self.signature else {})
 
 
 def signature(secret: str, at_s: int, body: bytes) -> str:

@@ -8,6 +8,7 @@ from msgspec import Struct
 class Alert(Struct, frozen=True):
     """One alert as the alerting system holds it; all text is untrusted and plain. Times in microseconds UTC.
 
+    `service` and `environment` are those that its labels name, "" = none.
     `state` is active, suppressed or unprocessed; `silenced_by` and `inhibited_by` name what suppresses it.
     """
 
@@ -20,6 +21,8 @@ class Alert(Struct, frozen=True):
     silenced_by: tuple[str, ...] = ()
     inhibited_by: tuple[str, ...] = ()
     url: str = ""
+    service: str = ""
+    environment: str = ""
 
     @property
     def severity(self) -> str:

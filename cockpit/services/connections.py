@@ -7,12 +7,29 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from cockpit.connectors.ports import CiSystem, DeploymentApi, Holds, MetricsApi, SourceControl
+    from cockpit.connectors.ports import CiSystem, DeploymentApi, Drain, Holds, MetricsApi, SourceControl
+
+
+STRETCH = 4.0
+BUSY_S = 5.0
+
+
+class Tempo(Struct, frozen=True):
+    """Seconds from poll to poll: `base_s` usually, up to `longest_s` while nothing changes, `busy_s` while something is under way.
+
+    What is older than `deadline_s` is stale.
+    """
+
+    base_s: float
+    longest_s: float
+    busy_s: float
+    deadline_s: float
 
 
 class Connected(Struct, frozen=True):
     """One connection: its id in the settings, its kind, the ports it serves, the services it is for, and the connector itself.
 
+    `every_s`: how often it may be asked while all is calm, 0 = as often as the settings say.
     `reads`: the same connector in a process of its own, for what is polled; None where there is none. `exclusive`: the system itself
     lets only one deployment at a time into an environment.
     """
@@ -25,6 +42,15 @@ class Connected(Struct, frozen=True):
     connector: Any
     reads: Any = None
     exclusive: bool = False
+    every_s: float = 0.0
+
+    def tempo(self, interval_s: float, deadline_s: float) -> Tempo:
+        """How often it is asked, where the settings say `interval_s` and call older than `deadline_s` stale."""
+        if not self.every_s:
+            return Tempo(interval_s, interval_s, interval_s, deadline_s)
+        base_s = max(interval_s, self.every_s)
+        longest_s = STRETCH * base_s
+        return Tempo(base_s, longest_s, min(base_s, max(interval_s, BUSY_S)), max(deadline_s, 2.5 * longest_s))
 
     @property
     def polled(self) -> Any:
@@ -73,6 +99,22 @@ class Connections:
     def exclusive(self, service: str) -> bool:
         """Whether what deploys the service lets only one deployment at a time into an environment."""
         return next((c.exclusive for c in self._all if "DeploymentApi" in c.ports and service in c.services), False)
+
+    def gates(self, service: str) -> tuple[Connected, ...]:
+        """Where steps may wait for a person."""
+        return tuple(c for c in self._all if "Gates" in c.ports and service in c.services)
+
+    def drain(self, service: str) -> Drain | None:
+        """What takes single nodes of the service out."""
+        return cast("Drain | None", self._find("Drain", service))
+
+    def alerts(self) -> tuple[Connected, ...]:
+        """Where alerts come from."""
+        return tuple(c for c in self._all if "AlertsApi" in c.ports)
+
+    def notifiers(self, service: str) -> tuple[Connected, ...]:
+        """Where people are told of what happens to the service."""
+        return tuple(c for c in self._all if "Notifier" in c.ports and service in c.services)
 
     def metrics(self, service: str) -> MetricsApi | None:
         """Where the service's latency comes from."""

@@ -68,6 +68,7 @@ class StateJob:
         self._clock_us = clock_us
         self._deadline_s = deadline_s
         self._turn = 0
+        self.changed = True  # whether the last answer brought anything new
 
     @property
     def _state(self) -> AppState:
@@ -81,13 +82,19 @@ class StateJob:
         merged: dict[str, dict[str, Any]] = {}
         for kind, key, value in result.items:
             merged.setdefault(kind, {})[key] = Fact(value, now, self._connected.title, self._deadline_s)
+        before = self._state
         for kind, items in merged.items():
             self._store.merge(kind, items)
+        self.changed = any(_news(getattr(before, kind), items) for kind, items in merged.items())
         return result.error
 
     def interval_s(self, base_s: float) -> float:
         """Always the same."""
         return base_s
+
+
+def _news(before: dict[str, Any], items: dict[str, Any]) -> bool:
+    return any(key not in before or before[key].value != fact.value for key, fact in items.items())
 
 
 class SourceJob(StateJob):

@@ -41,6 +41,11 @@ class Joined:
             first = first or met
         return first
 
+    @property
+    def changed(self) -> bool:
+        """Whether any of them brought anything new."""
+        return any(getattr(job, "changed", True) for job in self._jobs)
+
     def interval_s(self, base_s: float) -> float:
         """As often as the most impatient."""
         return min(job.interval_s(base_s) for job in self._jobs)

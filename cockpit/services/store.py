@@ -8,10 +8,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from cockpit.domain.alerts import Alert
 from cockpit.domain.approvals import Approval
 from cockpit.domain.calendar import Freeze
 from cockpit.domain.checks import CheckRun
 from cockpit.domain.facts import Fact
+from cockpit.domain.gates import Gate
 from cockpit.domain.metrics import Band, LatencyPoint
 from cockpit.domain.release import Artifact, Changes, Deployment, Environment, Fleet, Service, Version
 from cockpit.domain.rollout import Action
@@ -63,8 +65,8 @@ class LatencyStatus(Struct, frozen=True):
 class AppState(Struct, frozen=True):
     """All that is known, each value with its age. Dictionaries are never changed, only replaced.
 
-    Keys: `place(service, environment)` for fleets, deployments, latency; the service's name for versions, artifacts, checks, reviews;
-    `changes_key(...)` for changes; run ids for runs; connection ids for sources and freezes; keys for actions and rollouts;
+    Keys: `place(service, environment)` for fleets, deployments, latency; the service's name for versions, artifacts, checks, reviews and
+    gates; `changes_key(...)` for changes; run ids for runs; connection ids for sources, freezes and alerts; keys for actions and rollouts;
     environments for locks, whose value says in words who holds it ("" = nobody).
     """
 
@@ -81,6 +83,8 @@ class AppState(Struct, frozen=True):
     approvals: tuple[Approval, ...] = ()
     reviews: dict[str, Fact[tuple[Approval, ...]]] = {}
     statements: tuple[Statement, ...] = ()
+    gates: dict[str, Fact[tuple[Gate, ...]]] = {}
+    alerts: dict[str, Fact[tuple[Alert, ...]]] = {}
     freezes: dict[str, Fact[tuple[Freeze, ...]]] = {}
     rollouts: dict[str, Rollout] = {}
     locks: dict[str, Fact[str]] = {}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from cockpit.domain.errors import AuthFailed, CockpitError, RateLimited
-from cockpit.services.connections import Connected, Connections
+from cockpit.services.connections import Connected, Connections, Tempo
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.runtime import MainThread, Outcome, Runner
 from cockpit.services.store import Problem, SourceHealth, Store
@@ -18,6 +18,7 @@ from cockpit.services.store import Problem, SourceHealth, Store
 log = logging.getLogger("cockpit.sync")
 
 BACK_OFF_MAX_S = 60.0
+SLOWER = 1.25
 
 
 class Job(Protocol):
@@ -43,10 +44,12 @@ def problem_of(error: Exception) -> Problem:
 class Poller:
     """Polls one connection. Main thread only."""
 
-    def __init__(self, connected: Connected, job: Job, interval_s: float, sync: Sync) -> None:
+    def __init__(self, connected: Connected, job: Job, tempo: Tempo, sync: Sync) -> None:
         self.id = connected.id
+        self._services = connected.services
         self._job = job
-        self._interval_s = interval_s
+        self._tempo = tempo
+        self._quiet = 0  # answers without anything new
         self._sync = sync
         self._failures = 0
         self._running = False
@@ -114,12 +117,20 @@ class Poller:
 
     def _delay_s(self, error: Exception | None) -> float:
         if error is None:
-            return self._job.interval_s(self._interval_s)
-        wait: float = min(BACK_OFF_MAX_S, self._interval_s * 2 ** min(self._failures, 6))
+            return self._job.interval_s(self._calm_s())
+        wait: float = min(BACK_OFF_MAX_S, self._tempo.base_s * 2 ** min(self._failures, 6))
         if isinstance(error, RateLimited):
             wait = max(wait, error.retry_after_s)
         # a little apart, so that sources that broke together do not come back together
         return wait * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+
+    def _calm_s(self) -> float:
+        """Longer and longer while nothing changes, short while an action is under way for one of its services."""
+        if any(not a.state.final and a.service in self._services for a in self._sync.store.state.actions.values()):
+            self._quiet = 0
+            return self._tempo.busy_s
+        self._quiet = 0 if getattr(self._job, "changed", True) else self._quiet + 1
+        return float(min(self._tempo.longest_s, self._tempo.base_s * SLOWER ** min(self._quiet, 20)))
 
 
 class Sync:
@@ -143,12 +154,12 @@ class Sync:
         for connected in connections.all:
             known = self.store.state.sources.get(connected.id)
             # what changes slowly is asked seldom, and is not stale between two polls
-            own_s = getattr(jobs[connected.id], "deadline_s", deadline_s)
+            own_s = getattr(jobs[connected.id], "deadline_s", connected.tempo(interval_s, deadline_s).deadline_s)
             fresh = SourceHealth(connected.id, connected.title, connected.kind, deadline_s=own_s)
             sources[connected.id] = replace(fresh, last_success_us=known.last_success_us if known else 0)
         self.store.apply(sources=sources)
         for number, connected in enumerate(connections.all):
-            poller = Poller(connected, jobs[connected.id], interval_s, self)
+            poller = Poller(connected, jobs[connected.id], connected.tempo(interval_s, deadline_s), self)
             self._pollers[connected.id] = poller
             poller.schedule(interval_s * number / max(1, len(connections.all)))
 

@@ -109,6 +109,9 @@ class ConnectionSettings(Struct, frozen=True):
     token_env: Annotated[
         str, Meta(title="Token variable", description="The environment variable that holds the token; empty asks the keyring.")
     ] = ""
+    interval_s: Annotated[
+        float, Meta(title="Interval", description="Seconds from question to question; 0: as its kind and [poll] say.", ge=0, le=3600)
+    ] = 0.0
     options: dict[str, str] = {}
 
 

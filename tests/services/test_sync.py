@@ -10,6 +10,7 @@ import pytest
 from cockpit.connectors.ports import Probe
 from cockpit.domain.errors import AuthFailed, BadPayload, NotFound, RateLimited, Unreachable
 from cockpit.domain.facts import Fact
+from cockpit.domain.rollout import Action, ActionState
 from cockpit.services.connections import Connected, Connections
 from cockpit.services.jobs import CiJob, collect
 from cockpit.services.notices import Notices
@@ -190,3 +191,51 @@ def test_facts_carry_their_source_and_deadline(fake_clock: Any) -> None:
     assert job.apply(job.prepare()()) is None
     fact = store.state.checks["gw"]
     assert (fact.source, fact.deadline_s, fact.at_us) == ("CI", 7.0, fake_clock())
+
+
+def slow_rig(clock: Any, every_s: float) -> tuple[Asked, FakeMain, Store]:
+    main, store = FakeMain(clock), Store()
+    sync, job = Sync(main, InlineRunner(main), store, Notices(clock), clock), Asked(store, clock)
+    connections = Connections()
+    connections.replace((Connected("ci", "CI", "github", ("CiSystem",), ("gw",), Target(), every_s=every_s),))
+    sync.begin(connections, {"ci": job}, 2.0, 15.0)
+    return job, main, store
+
+
+def waits(main: FakeMain, store: Store, count: int) -> list[float]:
+    found = []
+    for _ in range(count):
+        health = store.state.sources["ci"]
+        found.append(round((health.next_poll_us - health.last_attempt_us) / 1e6, 1))
+        main.run_for(found[-1] + 0.2)
+    return found
+
+
+def test_questions_become_rare_while_nothing_changes_and_frequent_during_an_action(fake_clock: Any) -> None:
+    job, main, store = slow_rig(fake_clock, 10.0)
+    main.run_for(0.0)
+    job.changed = False  # type: ignore[attr-defined]
+    seen = waits(main, store, 8)
+    assert seen[0] == 10.0
+    assert seen == sorted(seen)
+    assert seen[-1] == 40.0
+    assert store.state.sources["ci"].deadline_s == 100.0
+    store.merge("actions", {"k": action("gw")})
+    main.run_for(40.0)
+    assert waits(main, store, 2) == [5.0, 5.0]
+    store.merge("actions", {"k": action("another")})
+    job.changed = True  # type: ignore[attr-defined]
+    main.run_for(5.0)
+    assert waits(main, store, 2) == [10.0, 10.0]
+
+
+def test_what_has_no_pace_of_its_own_is_asked_as_the_settings_say(fake_clock: Any) -> None:
+    job, main, store = slow_rig(fake_clock, 0.0)
+    main.run_for(0.0)
+    job.changed = False  # type: ignore[attr-defined]
+    assert waits(main, store, 5) == [2.0] * 5
+    assert store.state.sources["ci"].deadline_s == 15.0
+
+
+def action(service: str) -> Action:
+    return Action("k", "deploy", service, "production", "1", "a", "2", "b", "you", ActionState.INTENDED, 1)

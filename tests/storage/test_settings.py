@@ -200,7 +200,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     staging, production = settings.domain_environments()
     assert (staging.name, production.name, production.approvals_required, production.after) == ("staging", "production", 1, "staging")
     assert settings.connections["ci"] == ConnectionSettings(
-        "ci-v1", "http://127.0.0.1:1", ("order-gateway",), "CI_TOKEN", {"project": "exchange", "retries": "3", "verify": "true"}
+        "ci-v1", "http://127.0.0.1:1", ("order-gateway",), "CI_TOKEN", options={"project": "exchange", "retries": "3", "verify": "true"}
     )
     assert settings.poll.interval_s == 1.0
 

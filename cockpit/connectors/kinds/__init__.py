@@ -1,0 +1,1 @@
+"""The kinds of connections that are built in, by what they are for."""
