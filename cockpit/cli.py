@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cockpit import cli_act, cli_place, cli_policy, cli_read, cli_rollout, cli_unblock, cli_words
+from cockpit import cli_act, cli_connect, cli_place, cli_policy, cli_read, cli_rollout, cli_unblock, cli_watch, cli_words
 from cockpit.cli_arguments import Usage, parser
 from cockpit.cli_session import Session, session
 from cockpit.cli_text import Out, plain
@@ -37,11 +37,13 @@ READ: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Docume
     "rollback": (cli_act.act, cli_act.text_of_act),
     **cli_rollout.COMMANDS,
     **cli_unblock.COMMANDS,
+    **cli_watch.COMMANDS,
 }
 ALONE: dict[str, tuple[Callable[[Paths, Out, Namespace], Document], Callable[[Document, Out], list[str]]]] = {
     "open": (cli_place.open_repository, cli_place.text_of_open),
     "playground": (cli_place.playground, cli_place.text_of_playground),
     "policy": (cli_policy.policy, cli_policy.text_of_policy),
+    "connect": (cli_connect.connect, cli_connect.text_of_connect),
 }
 
 
@@ -74,6 +76,8 @@ def _check(options: Namespace) -> None:
         raise Usage("--version needs a SERVICE.", hint="release-cockpit checks SERVICE --version VERSION")
     if options.command == "playground":
         cli_place.check_playground(options)
+    if options.command == "connect":
+        cli_connect.check_connect(options)
     if options.command == "activity" and options.csv and options.json:
         raise Usage("--csv and --json cannot both be.", hint="Choose one.")
 

@@ -79,9 +79,7 @@ def act(session: Session, options: Namespace, in_steps: InSteps | None = None) -
         _be_told(session, kind)
     action = session.cockpit.actions.fire(planned, options.reason)
     follow(session, [action.key], options.timeout)
-    # what is said after a rollback: that the version which left is held; and the lock is given back
-    for lane in ("journal", "holds", lane_of(environment)):
-        session.barrier(lane)
+    session.told("journal", "holds", lane_of(environment))
     return {"plan": document, **_ended(session, session.cockpit.store.state.actions[action.key], recovered)}
 
 
@@ -124,6 +122,7 @@ def recover(session: Session, timeout_s: float, *, only_look: bool = False) -> l
     before = set(cockpit.store.state.actions)
     if not only_look:
         cockpit.actions.recover()
+        cockpit.trust.recover()
     cockpit.rollouts.recover()
     session.barrier("journal")
     taken = [key for key in cockpit.store.state.actions if key not in before]

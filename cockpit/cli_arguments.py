@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 from msgspec import Struct
 
 import cockpit
+from cockpit.cli_arguments_connect import CONNECT
 from cockpit.cli_arguments_rollout import ROLLOUT
+from cockpit.cli_arguments_watch import WATCH
 from cockpit.cli_arguments_words import WORDS
 from cockpit.domain.errors import NotAllowed
 
@@ -228,6 +230,7 @@ COMMANDS = (
         _rollback,
     ),
     *(Command(*word) for word in ROLLOUT),
+    *(Command(*word) for word in WATCH),
     Command(
         "activity",
         "the journal: who did what, and what became of it",
@@ -243,6 +246,7 @@ COMMANDS = (
         "{sources: [{id, title, kind, state, last_success_us, age_s, took_ms, problem}]} | {test: {id, reached, identity, missing}}",
         _sources,
     ),
+    *(Command(*word) for word in CONNECT),
     Command(
         "policy",
         "the rules in force, and a change of them that waits for your word",

@@ -34,7 +34,7 @@ def policy(paths: Paths, out: Out, options: Namespace) -> Document:
     if not paths.config.exists():
         hint = "Write one: `release-cockpit open PATH --save`. The playground's settings are made by the program and are not guarded."
         raise NotAllowed(f"There is no settings file at {paths.config}.", hint=hint, title="No policy yet")
-    with _keeper(paths, writes=options.what in WRITES) as keeper:
+    with policy_keeper(paths, writes=options.what in WRITES) as keeper:
         look = keeper.look()
         keeper.apply(look)
         if options.what in WRITES:
@@ -49,7 +49,7 @@ def policy(paths: Paths, out: Out, options: Namespace) -> Document:
 
 
 @contextmanager
-def _keeper(paths: Paths, *, writes: bool) -> Iterator[PolicyKeeper]:
+def policy_keeper(paths: Paths, *, writes: bool) -> Iterator[PolicyKeeper]:
     """A keeper on this person's files; it records and keeps nothing unless it `writes`. StorageError where it cannot."""
     from cockpit.storage.database import open_database
     from cockpit.storage.journal import Journal

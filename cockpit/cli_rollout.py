@@ -237,8 +237,7 @@ def _follow(session: Session, key: str, timeout_s: float) -> Rollout:
         for end in ends:
             end()
     state = store.state.rollouts[key]
-    for lane in ("journal", "holds", *dict.fromkeys(lane_of(environment) for _, environment in state.places)):
-        session.barrier(lane)
+    session.told("journal", "holds", *dict.fromkeys(lane_of(environment) for _, environment in state.places))
     return store.state.rollouts[key]
 
 

@@ -16,12 +16,14 @@ from cockpit.paths import Paths
 from cockpit.services import status
 from cockpit.services.notices import Severity
 from cockpit.services.runtime import LoopMainThread
+from cockpit.services.silences import LANE as SILENCES
 
 LOAD_S = 12.0
 READ_S = 120.0  # for repositories of any size; git itself is ended after half a minute a question
 HEAR_S = 40.0  # git is ended after half a minute a question
 COMPARED = 48
 CHUNK = 16  # comparisons asked for at a time
+TOLD_S = 5.0
 ELSEWHERE = ("latency", "activity", "approvals")  # notices that a command tells in its own words
 
 
@@ -90,6 +92,14 @@ class Session:
         passed: list[bool] = []
         self.cockpit.runner.submit(lane, lambda: None, lambda outcome: passed.append(True))
         return self.loop.run_until(lambda: bool(passed), timeout_s)
+
+    def told(self, *lanes: str) -> None:
+        """Wait for what follows an action: these lanes (what left is held, the lock is given back), silences released, people told."""
+        for lane in lanes:
+            self.barrier(lane)
+        # the second time for what the first answer led to
+        for lane in (SILENCES, SILENCES, *self.cockpit.trust.telling.lanes):
+            self.barrier(lane, TOLD_S)
 
     def _no_connection(self) -> bool:
         return any(n.key == "connect" for n in self.cockpit.notices.history)

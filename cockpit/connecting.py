@@ -111,7 +111,7 @@ def make_connections(
     for wanted in (*_repositories(services), *_systems(settings, services, secrets)):
         try:
             found = spec(wanted.kind)
-            options = _located(found, wanted.options, home)
+            options = located(found, wanted.options, home)
             connector = PerThread(partial(create, wanted.kind, options, wanted.secret), found.shared)
             # made once here, so that a wrong option is said at the start and not at the first poll
             connector._mine()
@@ -121,9 +121,21 @@ def make_connections(
         reads = reader.add(wanted.id, wanted.kind, options) if reader is not None else None
         at = (wanted.id, wanted.title, wanted.kind, found.ports, wanted.services)
         made.append(Connected(*at, connector, reads, found.exclusive, wanted.every_s or found.every_s))
+    problems += _without_versions(services, made)
     policy = settings.policy
     lock = shared_lock(policy.repository, policy.remote) if policy.repository else None
     return Made((*made, *_words(settings, services)), tuple(problems), lock)
+
+
+def _without_versions(services: tuple[Service, ...], made: list[Connected]) -> Iterator[CockpitError]:
+    told = {name for connected in made if "SourceControl" in connected.ports for name in connected.services}
+    for service in services:
+        if not service.repository and service.name not in told:
+            yield CockpitError(
+                f"Nothing tells the versions of {service.name[:100]}: it has no repository, and no connection that works reads its code.",
+                hint="Name its repository in the settings, or add a connection to the forge that holds it.",
+                title="No versions",
+            )
 
 
 class Wanted(Struct, frozen=True):
@@ -189,7 +201,12 @@ def token(settings: Settings, secrets: Secrets, source_id: str) -> str:
     return secrets.get(source_id, connection.token_env) if connection is not None else ""
 
 
-def _located(found: ConnectorSpec, options: dict[str, str], home: Path | None) -> dict[str, str]:
+def token_variables(settings: Callable[[], Settings]) -> tuple[str, ...]:
+    """The environment variables that hold tokens."""
+    return tuple(c.token_env for c in settings().connections.values() if c.token_env)
+
+
+def located(found: ConnectorSpec, options: dict[str, str], home: Path | None) -> dict[str, str]:
     """Files by their whole path."""
     if home is None:
         return options

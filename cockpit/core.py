@@ -24,6 +24,7 @@ from cockpit.storage.settings import Settings, load_lenient
 
 if TYPE_CHECKING:
     # imported where they are used: the first paint does not wait for what asks and acts
+    from cockpit.connect import Systems
     from cockpit.connecting import Made
     from cockpit.playground_control import Playground, PlaygroundControl
     from cockpit.policy import PolicyKeeper
@@ -66,6 +67,7 @@ class Cockpit:
     actions: Actions
     watch: Watch
     trust: Trust
+    systems: Systems
 
     def __init__(self, paths: Paths, main: MainThread, database: Database | None, read_only: str, clock_us: Callable[[], int]) -> None:
         self.paths = paths
@@ -89,9 +91,11 @@ class Cockpit:
         self.keeper = Keeper(self.history, self.store)
         self._asked: deque[tuple[str, str, str]] = deque(maxlen=24)
         self._ends: list[Callable[[], None]] = []
+        self._retired: tuple[Connected, ...] = ()
 
     def complete(self, pace: Pace | None = None) -> None:
         """Add what asks and acts, and the rest of what was known. Once, at the latest before `start`."""
+        from cockpit.connect import Systems
         from cockpit.services.actions import Actions
         from cockpit.services.connections import Connections
         from cockpit.services.latency import LatencyBook
@@ -109,6 +113,7 @@ class Cockpit:
         self.latency = LatencyBook(self.runner, None if self.read_only else self.history, self.clock_us)
         self.sync = Sync(self.main, self.runner, self.store, self.notices, self.clock_us)
         self.secrets = Secrets(os.environ)
+        self.notices.hide = self.secrets.hide
         self.execution = self._execution(self.journal, pace) if self.journal and not self.read_only else None
         self.actions = Actions(self.store, self.runner, self.journal, self.connections, self.notices, self.execution, self.clock_us)
         self.actions.read_only = self.read_only
@@ -118,7 +123,9 @@ class Cockpit:
         self.trust = Trust(self)
         self.words, self.requests, self.rollouts = self.trust.words, self.trust.requests, self.trust.rollouts
         self.locks, self.calendars = self.trust.locks, self.trust.calendars
+        self.nodes, self.gates = self.trust.nodes, self.trust.gates
         self.policy = self._policy_keeper()
+        self.systems = Systems(self)
         self.whole = True
         self._instruct()
         self._restore_rest()
@@ -176,12 +183,14 @@ class Cockpit:
             self._every(POLICY_S, self._look_at_policy)
         if not self.read_only:
             self.requests.begin()
+            self.trust.telling.begin()
             self._recover()
             self._every(RECOVER_S, self._recover)
 
     def _recover(self) -> None:
         self.actions.recover()
         self.rollouts.recover()
+        self.trust.recover()
 
     def _look_at_policy(self) -> None:
         if self.policy is not None:
@@ -189,12 +198,13 @@ class Cockpit:
 
     def connect(self) -> None:
         """Make the connectors in the background, then poll them."""
-        from cockpit.connecting import make_connections, token
+        from cockpit.connecting import make_connections, token, token_variables
 
         if self.apart and self._reader is None:
             from cockpit.reading import Reader
 
-            self._reader = Reader(lambda source_id: token(self.settings, self.secrets, source_id))
+            hidden = partial(token_variables, lambda: self.settings)
+            self._reader = Reader(lambda source_id: token(self.settings, self.secrets, source_id), hidden=hidden)
         parts = (self.settings, self.store.state.services, self.secrets, self._reader, self.home)
         work = partial(make_connections, *parts)
         self.runner.submit("connect", work, self._connected)
@@ -208,6 +218,10 @@ class Cockpit:
         connected = outcome.value.connected
         for problem in outcome.value.problems:
             self.notices.error(problem, place="sources")
+        # those before may be about to be asked by what is under way: they live until the next ones come
+        for old in self._retired:
+            old.connector.close_all()
+        self._retired = self.connections.all
         self.connections.replace(connected)
         keepers = {keeper.id: keeper for keeper in self.trust.use(connected, outcome.value.lock)}
         deadline_s = self.settings.poll.deadline_s
@@ -225,12 +239,31 @@ class Cockpit:
         self.sync.begin(self.connections, jobs, self.settings.poll.interval_s, deadline_s)
         self.ready = True
 
+    def renew(self, source_id: str) -> None:
+        """Make the connections anew, that one also where only its token is another."""
+        if self._reader is not None:
+            self._reader.forget(source_id)
+        self.connect()
+
+    def move_in(self) -> None:
+        """A settings file was made while the playground was shown: it is what counts from now on. The playground's processes go on."""
+        from cockpit.policy_force import in_force
+
+        self.playground, self.home = None, self.paths.config.parent
+        self.policy_start = in_force(self.paths.config, self.paths.policy)
+        self.policy = self._policy_keeper()
+        self.configure(self.policy_start.settings)
+        self.store.apply(starting="")
+        self._look_at_policy()
+        self._every(POLICY_S, self._look_at_policy)
+
     def _job(self, connected: Connected, keeper: WordKeeper | None, deadline_s: float) -> Job:
         """What the connection is asked for: a job for each of its ports that is polled."""
         from cockpit.services.calendars import CalendarJob
         from cockpit.services.decisions import WordsJob
         from cockpit.services.jobs import CiJob, DeploymentJob, MetricsJob, ProbeJob, SourceJob
         from cockpit.services.joined import Joined
+        from cockpit.services.polled import AlertsJob, GatesJob, TrafficJob
         from cockpit.services.reviews import ReviewsJob
 
         deadline_s = connected.tempo(self.settings.poll.interval_s, deadline_s).deadline_s
@@ -242,6 +275,9 @@ class Cockpit:
             "MetricsApi": lambda: MetricsJob(connected, self.store, self.latency, self.watch, deadline_s),
             "Calendar": lambda: CalendarJob(connected, self.store, self.clock_us),
             "Reviews": lambda: ReviewsJob(*asked),
+            "AlertsApi": lambda: AlertsJob(*asked),
+            "Gates": lambda: GatesJob(*asked),
+            "Drain": lambda: TrafficJob(*asked) if "Traffic" in connected.ports else ProbeJob(connected),
         }
         if keeper is not None:
             return WordsJob(keeper, self.actions.decisions)
@@ -263,6 +299,8 @@ class Cockpit:
 
     def _playground_up(self, outcome: Outcome[Any]) -> None:
         self.store.apply(starting="")
+        if self.policy is not None:
+            return  # a settings file was made meanwhile
         if outcome.error is not None:
             title = getattr(outcome.error, "title", "The playground did not start")
             hint = getattr(outcome.error, "hint", "") or "`release-cockpit playground status` says what is down."
@@ -335,11 +373,12 @@ class Cockpit:
         self.trust.close()
         if self.execution is not None:
             self.execution.close()
+        self.secrets.close()  # who waits for the keyring's prompt holds nothing up
         if self._reader is not None:
             # before the runner, which waits for what is under way: a system that does not answer must not hold the window open
             self._reader.close()
         self.runner.close()
-        for connected in self.connections.all:
+        for connected in (*self._retired, *self.connections.all):
             connected.connector.close_all()
         if self.history is not None and not self.read_only and self.store.state.services:
             try:

@@ -183,8 +183,11 @@ class PolicyKeeper:
             return
         self.apply(outcome.value)
 
-    def apply(self, look: Look) -> None:
-        """Take what `look` found: a first sight is accepted and recorded, a later change waits."""
+    def apply(self, look: Look, *, own: bool = False) -> None:
+        """Take what `look` found: a first sight is accepted and recorded, a later change waits.
+
+        `own`: the change is what this person just saved here, and nothing else waited before: saving it was their word.
+        """
         if look.turn != self._turn:
             return
         self._local = look.local
@@ -192,7 +195,7 @@ class PolicyKeeper:
         self._tell_source(look.error)
         if look.found is not None:
             self._found, self.proposed = look.found, look.change
-            if self._is_first(look):
+            if self._is_first(look) or (own and look.change is not None and not (look.change.problems or self._read_only)):
                 self._take_first(look)
             elif not self._read_only and (look.change is None or not look.change.refused):
                 self._copy.forget_refusal()
@@ -222,7 +225,7 @@ class PolicyKeeper:
                 self.proposed = None  # its mistakes are told as those of the settings, and what is right in it is in use
             return
         try:
-            self._take(first=True)
+            self._take(first=self.accepted is None)
         except StorageError as error:
             self._notices.error(error, key=COPY)
             return

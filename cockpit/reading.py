@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import os
 import queue
 import subprocess
 import sys
@@ -34,10 +35,12 @@ ANSWER_S = 45.0
 class Life:
     """One run of the process, and who waits for it: each question put to it is answered, by it or by its end. Any thread."""
 
-    def __init__(self, secret: Callable[[str], str], made: Iterable[Make]) -> None:
+    def __init__(self, secret: Callable[[str], str], made: Iterable[Make], hidden: Iterable[str] = ()) -> None:
+        without = set(hidden)
+        environment = {name: value for name, value in os.environ.items() if name not in without}
         command = [sys.executable, "-m", "cockpit.reading"]
         # a session of its own: Ctrl+C in the terminal is for the window, which then ends this one
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=environment)
         self.held: dict[tuple[Any, ...], tuple[int, Any]] = {}
         self._secret = secret
         self._lock = threading.Lock()
@@ -158,11 +161,12 @@ class Life:
 class Reader:
     """The window's side. Any thread. The process starts with the first question and starts again when it ended.
 
-    `answer_s`: how long a question may wait for its answer.
+    `answer_s`: how long a question may wait for its answer. `hidden`: variables that hold tokens; the process is told tokens when it
+    asks, and its environment, which others may read, has none.
     """
 
-    def __init__(self, secret: Callable[[str], str], answer_s: float = ANSWER_S) -> None:
-        self._secret = secret
+    def __init__(self, secret: Callable[[str], str], answer_s: float = ANSWER_S, hidden: Callable[[], Iterable[str]] = tuple) -> None:
+        self._secret, self._hidden = secret, hidden
         self._answer_s = answer_s
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -184,6 +188,11 @@ class Reader:
                     self._life.tell(make)
         return Remote(self, source)
 
+    def forget(self, source: str) -> None:
+        """The next `add` makes it anew over there, even where nothing but its token is another one."""
+        with self._lock:
+            self._made.pop(source, None)
+
     def call(self, source: str, method: str, arguments: tuple[Any, ...]) -> Any:
         """Ask and wait. Raises what the connector raised; Unreachable where the process ended meanwhile or stays silent."""
         question, number = (source, method, arguments), next(self._numbers)
@@ -203,7 +212,7 @@ class Reader:
             raise Unreachable("The window is closing.")
         if self._life is None or not self._life.alive:
             self._end()
-            self._life = Life(self._secret, self._made.values())
+            self._life = Life(self._secret, self._made.values(), self._hidden())
         return self._life
 
     def _end(self) -> None:
@@ -322,8 +331,6 @@ class Server:
 
 def serve() -> None:
     """Entry point of the process."""
-    import os
-
     # the window's thread goes first: an answer may come a little later, a click may not
     if hasattr(os, "nice"):
         os.nice(NICE)

@@ -1,19 +1,25 @@
-"""Joins what makes a release trustworthy to the core: words, requests, holds, locks and rollouts. Part of the composition root."""
+"""Joins to the core what makes a release trustworthy, and what people are told of it. Part of the composition root."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cockpit.services.alerts import AlertWatch, asked_of
 from cockpit.services.calendars import Calendars, configured_in, hard_in
 from cockpit.services.carrying import carry_out
 from cockpit.services.decisions import Keeper
+from cockpit.services.deeds import Deeds
+from cockpit.services.gates import GateActions
 from cockpit.services.holding import Holding
 from cockpit.services.locks import Locks
+from cockpit.services.nodes import Nodes
 from cockpit.services.requests import Requests
 from cockpit.services.rollout_record import Record
 from cockpit.services.rollout_wiring import hands_of
 from cockpit.services.rollouts import Rollouts
+from cockpit.services.silences import Silences
+from cockpit.services.telling import Telling
 from cockpit.services.words import Words
 
 if TYPE_CHECKING:
@@ -46,6 +52,23 @@ class Trust:
         if cockpit.execution is not None:
             cockpit.execution.locks = self.locks
             cockpit.execution.ended.append(self._holding.heard)
+        self._tell_and_watch()
+
+    def _tell_and_watch(self) -> None:
+        """What happens beside an action, and small deeds: none of it holds an action up."""
+        cockpit = self._cockpit
+        store, runner, main, journal = cockpit.store, cockpit.runner, cockpit.main, cockpit.journal
+        connections, notices, clock_us = cockpit.connections, cockpit.notices, cockpit.clock_us
+        beside = (store, runner, main, journal if cockpit.execution is not None else None, connections, notices, clock_us)
+        self.silences, self.telling = Silences(*beside), Telling(*beside)
+        self._alerts = AlertWatch(store, notices, clock_us)
+        self.deeds = Deeds(store, runner, main, journal, notices, clock_us)
+        self.nodes = Nodes(store, connections, self.deeds, clock_us)
+        self.gates = GateActions(store, connections, self.deeds, clock_us)
+        self.nodes.refresh = self.gates.refresh = cockpit.sync.refresh_kind
+        self.words.said.append(self.telling.said)
+        if cockpit.execution is not None:
+            cockpit.execution.ended += [self.silences.heard, self.telling.heard]
 
     def instruct(self, me: Person, read_only: str) -> None:
         """Who acts, and by which rules."""
@@ -55,16 +78,31 @@ class Trust:
         self.calendars.configured = configured_in(settings.connections)
         self.calendars.hard = hard_in(settings.connections)
         self._cockpit.actions.decisions.instruct(rules)
+        self.silences.expected, self.silences.longest_s = settings.alerts.expected, settings.alerts.silence_minutes * 60
+        self.telling.rules, self.telling.who = rules, me.who
+        for acts in (self.nodes, self.gates):
+            acts.who, acts.read_only = me.signature if me.who else "", read_only
 
     def use(self, connected: tuple[Connected, ...], lock: Lock | None) -> tuple[Keeper, ...]:
         """Read signed words from these connections, and keep locks there; the keepers, for what polls them."""
         keepers = tuple(Keeper(c.id, c.services, c.connector, exchanged=True) for c in connected if "SignedWords" in c.ports)
         self._cockpit.actions.decisions.use(keepers)
         self.locks.lock = lock
+        state = self._cockpit.store.state
+        self._cockpit.store.apply(alerts=asked_of(connected, state))
+        self.silences.connected()
         return keepers
+
+    def recover(self) -> None:
+        """Take up what a process that is gone left of silences and deeds."""
+        self.silences.recover()
+        self.deeds.recover()
 
     def close(self) -> None:
         """Watch nothing any more."""
         self.requests.close()
         self.rollouts.close()
         self._holding.close()
+        self._alerts.close()
+        for part in (self.silences, self.telling, self.deeds):
+            part.close()

@@ -204,7 +204,7 @@ def _begin(cockpit: Cockpit, paths: Paths) -> Callable[[], None]:
     from cockpit.app import embedded_playground
     from ui import crash
 
-    close = crash.log_to(paths.log) if not cockpit.read_only else crash.no_log
+    close = crash.log_to(paths.log, cockpit.notices.hidden) if not cockpit.read_only else crash.no_log
     cockpit.start(None if cockpit.read_only else embedded_playground(paths))
     return close
 

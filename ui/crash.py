@@ -23,7 +23,19 @@ def no_log() -> None:
     """Closes nothing."""
 
 
-def log_to(path: Path) -> Callable[[], None]:
+class _Format(logging.Formatter):
+    """Lines without what `hide` takes out of them: a failure's own words and its trace may repeat a secret."""
+
+    def __init__(self, hide: Callable[[str], str]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._hide = hide
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole entry."""
+        return self._hide(super().format(record))
+
+
+def log_to(path: Path, hide: Callable[[str], str] = str) -> Callable[[], None]:
     """Write the cockpit's log to `path`, three files of a megabyte at most, where that can be written. Answers what closes it."""
     # imported here: it brings sockets and pickle, and the window opens before
     from logging.handlers import RotatingFileHandler
@@ -33,7 +45,7 @@ def log_to(path: Path) -> Callable[[], None]:
         handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8")
     except OSError:
         return no_log
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Format(hide))
     logger = logging.getLogger("cockpit")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -83,9 +85,19 @@ class StatusWire(Struct):
     cluster: ClusterWire = ClusterWire()
 
 
-def parse_alerts(body: bytes) -> tuple[Alert, ...]:
+class Labels(Struct, frozen=True):
+    """The labels that name an alert's service and environment."""
+
+    service: str = "service"
+    environment: str = "environment"
+
+
+_LABELS = Labels()
+
+
+def parse_alerts(body: bytes, labels: Labels = _LABELS) -> tuple[Alert, ...]:
     """All alerts, newest first, each once."""
-    found = {wire.fingerprint: _alert(wire) for wire in decode(body, tuple[AlertWire, ...])}
+    found = {wire.fingerprint: _alert(wire, labels) for wire in decode(body, tuple[AlertWire, ...])}
     return tuple(sorted(found.values(), key=lambda alert: (-alert.since_us, alert.id)))
 
 
@@ -122,7 +134,7 @@ def mark(key: str) -> str:
     return f"[release-cockpit {one_line(key)}]"
 
 
-def _alert(wire: AlertWire) -> Alert:
+def _alert(wire: AlertWire, named: Labels) -> Alert:
     labels = {one_line(name, 200): one_line(value, MAX_TEXT) for name, value in wire.labels.items()}
     return Alert(
         id=wire.fingerprint,
@@ -134,6 +146,8 @@ def _alert(wire: AlertWire) -> Alert:
         silenced_by=wire.status.silencedBy,
         inhibited_by=wire.status.inhibitedBy,
         url=plain(web_address(wire.generatorURL)),
+        service=labels.get(named.service, ""),
+        environment=labels.get(named.environment, ""),
     )
 
 
@@ -146,11 +160,13 @@ def _now_us() -> int:
 
 
 class Alertmanager:
-    """AlertsApi over HTTP. Blocks; one call at a time; ConnectorErrors only."""
+    """AlertsApi over HTTP. Blocks; ConnectorErrors only."""
 
-    def __init__(self, client: HttpClient, now_us: Callable[[], int] = _now_us) -> None:
+    def __init__(self, client: HttpClient, now_us: Callable[[], int] = _now_us, labels: Labels = _LABELS) -> None:
         self._client = client
         self._now_us = now_us
+        self._labels = labels
+        self._parse = partial(parse_alerts, labels=labels)
 
     def close(self) -> None:
         """Close kept connections."""
@@ -158,7 +174,13 @@ class Alertmanager:
 
     def alerts(self) -> tuple[Alert, ...]:
         """All that fire, newest first, the silenced and the inhibited too."""
-        return self._client.read("/api/v2/alerts", parse_alerts)
+        return self._client.read("/api/v2/alerts", self._parse)
+
+    def covering(self, service: str, environment: str, names: tuple[str, ...]) -> tuple[Matcher, ...]:
+        """The place's two labels, and any of the names, each meant as it is written."""
+        any_of = "|".join(re.escape(name) for name in names)
+        place = (Matcher(self._labels.service, service), Matcher(self._labels.environment, environment))
+        return (*place, Matcher("alertname", any_of, regex=True))
 
     def silence(self, matchers: tuple[Matcher, ...], until_us: int, who: str, reason: str, key: str) -> str:
         """Silence what fits all matchers until then and answer the silence's id; the same key never makes a second one.

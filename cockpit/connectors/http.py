@@ -5,6 +5,7 @@ The only home of requests, which is imported with the first request.
 
 from __future__ import annotations
 
+import math
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ from cockpit.connectors.http_answers import (
 )
 from cockpit.connectors.http_pace import Manners, Remembered
 from cockpit.connectors.http_pace import Pace as Pace
+from cockpit.connectors.http_stream import Listener
 from cockpit.connectors.text import one_line, plain, without_secrets
 from cockpit.domain.errors import AuthFailed, BadPayload, CockpitError, ConnectorError, NotFound, OutcomeUnknown, RateLimited, Unreachable
 
@@ -60,13 +62,14 @@ class _Broken(Exception):
 
 
 class _Wanted(Struct, frozen=True):
-    """What one call asks for; tail: keep only the last bytes of the body (0 = all)."""
+    """What one call asks for; tail: keep only the last bytes of the body (0 = all); listener: takes the body piece by piece."""
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes | None = None
     tail: int = 0
+    listener: Listener | None = None
 
 
 def segments(*parts: str) -> str:
@@ -81,8 +84,8 @@ class HttpClient:
     """One system's HTTP interface.
 
     Blocks; from any thread, several at once. `token` is asked when a request needs it and asked again after a 401; it goes to this
-    origin only, as a bearer token, or with `user` as the password of that user. `headers` go with each request.
-    Proxies, .netrc and other settings of the environment are not used. Raises ConnectorErrors only.
+    origin only, as a bearer token, or with `user` as the password of that user. `headers` go with each request, `certificate` names
+    the files of the certificate and the key to show. Proxies, .netrc and the like are not used. Raises ConnectorErrors only.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class HttpClient:
         pace: Pace | None = None,
         user: str = "",
         headers: Mapping[str, str] | None = None,
+        certificate: tuple[str, str] | None = None,
     ) -> None:
         parts = checked_address(base_url, ca_file)
         self._base = base_url.rstrip("/")
@@ -105,7 +109,7 @@ class HttpClient:
         self._known_token: str | None = None  # None: to be asked for; "": there is none
         self._headers = dict(headers or {})
         self._limits = limits or Limits()
-        self._verify: bool | str = ca_file or True
+        self._tls: dict[str, Any] = {"verify": ca_file or True, "cert": certificate}
         self._pace = pace or Pace()
         self._manners = Manners(self.name, self._pace, self._limits.min_gap_s)
         self._known = Remembered()
@@ -123,7 +127,9 @@ class HttpClient:
         with self._lock:
             adapter, self._adapter = self._adapter, None
         if adapter is not None:
-            _close(adapter)
+            from cockpit.connectors import http_wire
+
+            http_wire.close(adapter)
 
     # reads
 
@@ -142,9 +148,9 @@ class HttpClient:
         """
         return self._read(path, params, parse, "read", accept)
 
-    def get_text(self, path: str, params: Params = None, tail: int = 0) -> str:
+    def get_text(self, path: str, params: Params = None, tail: int = 0, headers: Mapping[str, str] | None = None) -> str:
         """GET text, undecodable bytes replaced; with `tail` only the last bytes, however long the text is."""
-        return self._ask(path, params, {"Accept": "text/plain, */*"}, tail).body.decode("utf-8", "replace")
+        return self._ask(path, params, {"Accept": "text/plain, */*"} | dict(headers or {}), tail).body.decode("utf-8", "replace")
 
     def get_answer(self, path: str, headers: Mapping[str, str] | None = None, params: Params = None) -> Answer:
         """GET the raw body with its headers; a condition among `headers` may be answered with 304."""
@@ -161,6 +167,16 @@ class HttpClient:
         if answer.status < 400:
             return answer
         raise self._refusal(answer)
+
+    def listen(self, path: str, listener: Listener, headers: Mapping[str, str] | None = None) -> None:
+        """GET a body without an end, for `listener`. Returns when it ends or the listener is closed; blocks until then."""
+        self._manners.wait_turn()
+        wanted = _Wanted("GET", self._url(path, None), self._headers | dict(headers or {}) | self._authorization(), listener=listener)
+        try:
+            self._accepted(self._send(wanted, math.inf, fresh=True))
+        except _Broken as broken:
+            if not broken.answered and not listener.closed:
+                self._unreachable(broken.what)
 
     # writes
 
@@ -277,8 +293,9 @@ class HttpClient:
 
         from cockpit.connectors import http_wire
 
-        limits = self._limits
-        call = http_wire.Call(deadline, limits.read_timeout_s)
+        limits, listener = self._limits, wanted.listener
+        opened, patience_s = (None, limits.read_timeout_s) if listener is None else (listener.opened, listener.idle_s)
+        call = http_wire.Call(deadline, patience_s, opened)
         adapter = _adapter() if fresh else self._kept_adapter()
         held = http_wire.CALL.set(call)
         answered = False
@@ -286,10 +303,10 @@ class HttpClient:
             request = requests.Request(wanted.method, wanted.url, headers=wanted.headers, data=wanted.body).prepare()
             remaining = max(0.001, deadline - time.monotonic())
             timeout = (min(limits.connect_timeout_s, remaining), min(limits.read_timeout_s, remaining))
-            response = adapter.send(request, stream=True, timeout=timeout, verify=self._verify, proxies={})
+            response = adapter.send(request, stream=True, timeout=timeout, proxies={}, **self._tls)
             answered = True
             with response:
-                body = self._body(response, wanted.tail)
+                body = self._body(response, wanted)
             headers = {k.lower(): v for k, v in response.headers.items()}
             self._manners.note(headers)
             return Answer(response.status_code, headers, body)
@@ -299,12 +316,15 @@ class HttpClient:
         finally:
             http_wire.CALL.reset(held)
             if fresh:
-                _close(adapter)
+                http_wire.close(adapter)
         raise broken  # out here, so that no error carries the request and its token along as its context
 
-    def _body(self, response: Any, tail: int) -> bytes:
-        body = bytearray()
+    def _body(self, response: Any, wanted: _Wanted) -> bytes:
+        body, tail = bytearray(), wanted.tail
         while chunk := response.raw.read1(_CHUNK, decode_content=True):
+            if wanted.listener is not None and response.status_code == 200:
+                wanted.listener.feed(chunk)
+                continue
             body += chunk
             if tail and len(body) > 2 * tail + _CHUNK:
                 del body[:-tail]
@@ -372,11 +392,3 @@ def _adapter() -> Any:
     adapter = HTTPAdapter(max_retries=0, pool_connections=2, pool_maxsize=8)
     adapter.poolmanager.pool_classes_by_scheme = http_wire.POOLS
     return adapter
-
-
-def _close(adapter: Any) -> None:
-    # the adapter itself only forgets its pools, and their connections stay open until they are collected
-    pools = adapter.poolmanager.pools
-    for key in pools.keys():  # noqa: SIM118 - a container of urllib3, which iterates by its keys only
-        pools[key].close()
-    adapter.close()

@@ -81,9 +81,11 @@ def _words(value: Any, depth: int) -> list[str]:
         return [words for item in value[:5] for words in _words(item, depth - 1)]
     if depth and isinstance(value, dict):
         found = [words for name in ("title", "message") for words in _words(value.get(name), depth - 1)]
-        return found or next(
+        found = found or next(
             (words for name in ("error", "detail", "errors", "reason") if (words := _words(value.get(name), depth - 1))), []
         )
+        # GitLab names what is wrong by field: {"message": {"base": ["Reference not found"]}}
+        return found or ([words for item in list(value.values())[:5] for words in _words(item, depth - 1)] if depth < 3 else [])
     return []
 
 

@@ -10,6 +10,7 @@ import http.client
 import io
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -17,11 +18,15 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class Call:
-    """One request on its way. `deadline` is a time.monotonic() value; `sent` turns true with the first byte that may have left."""
+    """One request on its way. `deadline` is a time.monotonic() value; `sent` turns true with the first byte that may have left.
 
-    def __init__(self, deadline: float, read_timeout_s: float) -> None:
+    `opened` hears of the socket that the answer comes on.
+    """
+
+    def __init__(self, deadline: float, read_timeout_s: float, opened: Callable[[socket.socket], None] | None = None) -> None:
         self.deadline = deadline
         self.read_timeout_s = read_timeout_s
+        self.opened = opened
         self.sent = False
 
 
@@ -58,6 +63,9 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach()))
+        call = CALL.get()
+        if call is not None and call.opened is not None:
+            call.opened(sock)
 
 
 class _Watched:
@@ -91,3 +99,12 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _SecurePool}
+
+
+def close(adapter: Any) -> None:
+    """Close an adapter of requests with all its connections."""
+    # the adapter itself only forgets its pools, and their connections stay open until they are collected
+    pools = adapter.poolmanager.pools
+    for key in pools.keys():  # noqa: SIM118 - a container of urllib3, which iterates by its keys only
+        pools[key].close()
+    adapter.close()

@@ -150,6 +150,9 @@ class AlertsApi(Protocol):
     def alerts(self) -> tuple[Alert, ...]:
         """All that fire, newest first, the silenced and the inhibited too."""
 
+    def covering(self, service: str, environment: str, names: tuple[str, ...]) -> tuple[Matcher, ...]:
+        """What a silence asks for so that it covers the alerts of these names at that place and no others; asks nobody."""
+
     def silence(self, matchers: tuple[Matcher, ...], until_us: int, who: str, reason: str, key: str) -> str:
         """Silence what fits all matchers until then; answers the silence's id. The same key never makes a second one.
 

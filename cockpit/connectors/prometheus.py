@@ -165,6 +165,9 @@ def _number(text: str) -> float:
 
 def parse_reading(buckets: list[Series], errors: list[Series], node: Node, selection: Selection) -> Reading:
     """The newest whole reading of one node from its series; BadPayload where there is none or where it contradicts itself."""
+    # the errors are asked for after the buckets, and an engine that takes scrapes in piece by piece may be more than one ahead there
+    newest_us = max((at for s in buckets for at in s.values), default=0)
+    errors = [Series(s.labels, {at: value for at, value in s.values.items() if at <= newest_us}) for s in errors]
     at_us = _moment([s.values for s in (*buckets, *errors)])
     counts: dict[str, dict[tuple[tuple[str, str], ...], dict[float, float]]] = {}
     for series in buckets:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+CRITICAL = frozenset({"critical", "page", "emergency", "fatal"})  # severities that call a person
+
 
 class Alert(Struct, frozen=True):
     """One alert as the alerting system holds it; all text is untrusted and plain. Times in microseconds UTC.
@@ -28,6 +30,21 @@ class Alert(Struct, frozen=True):
     def severity(self) -> str:
         """The label of that name, "" where there is none."""
         return self.labels.get("severity", "")
+
+    @property
+    def critical(self) -> bool:
+        """Whether its severity calls a person."""
+        return self.severity.lower() in CRITICAL
+
+    @property
+    def fires(self) -> bool:
+        """Whether nothing suppresses it."""
+        return self.state != "suppressed"
+
+    def concerns(self, service: str, environment: str) -> bool:
+        """Whether it is about that place: a label that is missing speaks of all, one without both of nothing here."""
+        named = bool(self.service or self.environment)
+        return named and self.service in ("", service) and self.environment in ("", environment)
 
     @property
     def summary(self) -> str:

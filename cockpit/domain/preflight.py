@@ -94,7 +94,11 @@ def _artifact_line(target: Version, facts: Facts) -> Line:
         return Line(LineState.UNKNOWN, f"whether the artifact of {target.name} still exists is not known", seen, "sources")
     if not target.digest:
         return Line(LineState.BLOCKED, f"no artifact of {target.name} is known: its digest is missing", seen, "versions")
-    if any(a.digest == target.digest for a in known.value):
+    found = next((a for a in known.value if a.digest == target.digest), None)
+    if found is not None and target.commit and not found.commit:
+        words = f"artifact {target.digest[:12]} exists; it does not say from which commit it was built"
+        return Line(LineState.WARNING, words, seen)
+    if found is not None:
         return Line(LineState.OK, f"artifact {target.digest[:12]} exists", seen)
     return Line(LineState.BLOCKED, f"the artifact of {target.name} is gone", seen, "versions")
 

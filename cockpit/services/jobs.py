@@ -119,7 +119,9 @@ class SourceJob(StateJob):
 
     def prepare(self) -> Callable[[], Partial]:
         """Versions when a ref changed, comparisons that are not known yet."""
-        services = [s for s in self._state.services if s.name in self._connected.services]
+        # where a repository is named it is what tells: a forge beside it is asked for reviews and runs, never for other versions
+        asked = [s for s in self._state.services if not s.repository or self._connected.kind == "git"]
+        services = [s for s in asked if s.name in self._connected.services]
         pairs = [p for s in services for p in self._pairs(s.name)][:AT_ONCE]
         return lambda: self._read(services, pairs)
 
@@ -150,7 +152,10 @@ class SourceJob(StateJob):
         error = super().apply(result)
         if error is None:
             now, mine = self._clock_us(), self._connected.services
-            again = {k: Fact(f.value, now, f.source, f.deadline_s) for k, f in self._state.versions.items() if k in mine}
+            own = self._connected.title
+            again = {
+                k: Fact(f.value, now, f.source, f.deadline_s) for k, f in self._state.versions.items() if k in mine and f.source == own
+            }
             self._store.merge("versions", again)
         return error
 

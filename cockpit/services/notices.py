@@ -49,6 +49,11 @@ class Notices:
         self._by_key: dict[str, int] = {}
         self._next = 1
         self._listeners: list[Callable[[Notice], None]] = []
+        self.hide: Callable[[str], str] = str  # takes secrets out of whatever is shown or logged
+
+    def hidden(self, text: str) -> str:
+        """The text without secrets. Any thread."""
+        return self.hide(text)
 
     @property
     def history(self) -> tuple[Notice, ...]:
@@ -70,6 +75,7 @@ class Notices:
     def tell(self, severity: Severity, title: str, message: str, *, hint: str = "", key: str = "", place: str = "") -> Notice:
         """Show a message; under the key of an earlier one that is not over, that one grows."""
         now = self._clock_us()
+        title, message, hint = self.hide(title), self.hide(message), self.hide(hint)
         known = self._items.get(self._by_key.get(key, 0)) if key else None
         if known is not None and not known.over:
             notice = replace(

@@ -35,13 +35,20 @@ def environment_of(state: AppState, name: str) -> Environment | None:
 
 
 def versions(state: AppState, service: str) -> tuple[Version, ...]:
-    """Known versions, newest first, each with its artifact's digest where one of the same commit is known."""
+    """Known versions, newest first, each with its artifact's digest where one of the same commit is known.
+
+    One that does not say its commit counts by its name; the preflight says so.
+    """
     fact = state.versions.get(service)
     if fact is None:
         return ()
     built = state.artifacts.get(service)
     digests = {(a.version, a.commit): a.digest for a in built.value} if built else {}
-    return in_order(tuple(replace(v, digest=digests.get((v.name, v.commit), v.digest)) for v in fact.value))
+
+    def digest(version: Version) -> str:
+        return digests.get((version.name, version.commit)) or digests.get((version.name, ""), version.digest)
+
+    return in_order(tuple(replace(v, digest=digest(v)) for v in fact.value))
 
 
 def version_of(state: AppState, service: str, name: str) -> Version | None:

@@ -12,6 +12,7 @@ from cockpit.domain.alerts import Alert
 from cockpit.domain.approvals import Approval
 from cockpit.domain.calendar import Freeze
 from cockpit.domain.checks import CheckRun
+from cockpit.domain.deeds import Deed
 from cockpit.domain.facts import Fact
 from cockpit.domain.gates import Gate
 from cockpit.domain.metrics import Band, LatencyPoint
@@ -65,9 +66,10 @@ class LatencyStatus(Struct, frozen=True):
 class AppState(Struct, frozen=True):
     """All that is known, each value with its age. Dictionaries are never changed, only replaced.
 
-    Keys: `place(service, environment)` for fleets, deployments, latency; the service's name for versions, artifacts, checks, reviews and
-    gates; `changes_key(...)` for changes; run ids for runs; connection ids for sources, freezes and alerts; keys for actions and rollouts;
-    environments for locks, whose value says in words who holds it ("" = nobody).
+    Keys: `place(service, environment)` for fleets, deployments, latency and shares (percent of the traffic by node); the service's name for
+    versions, artifacts, checks and reviews; `changes_key(...)` for changes; `gate_key(...)` for gates; run ids for runs; connection ids for
+    sources, freezes and alerts; keys for actions, rollouts and deeds; environments for locks, whose value says in words who holds it
+    ("" = nobody).
     """
 
     services: tuple[Service, ...] = ()
@@ -85,6 +87,8 @@ class AppState(Struct, frozen=True):
     statements: tuple[Statement, ...] = ()
     gates: dict[str, Fact[tuple[Gate, ...]]] = {}
     alerts: dict[str, Fact[tuple[Alert, ...]]] = {}
+    shares: dict[str, Fact[dict[str, int]]] = {}
+    deeds: dict[str, Deed] = {}
     freezes: dict[str, Fact[tuple[Freeze, ...]]] = {}
     rollouts: dict[str, Rollout] = {}
     locks: dict[str, Fact[str]] = {}

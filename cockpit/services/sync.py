@@ -54,7 +54,13 @@ class Poller:
         self._failures = 0
         self._running = False
         self._again = False
+        self._over = False
         self._cancel: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Ask nothing any more; an answer that comes yet is let go: the connection may be another one by now."""
+        self._over = True
+        self.cancel()
 
     def schedule(self, delay_s: float) -> None:
         """Ask again after `delay_s`, instead of whenever it was planned."""
@@ -94,6 +100,8 @@ class Poller:
 
     def _done(self, outcome: Outcome[Any], started_us: int) -> None:
         self._running = False
+        if self._over:
+            return
         error = outcome.error if outcome.error is not None else self._applied(outcome.value)
         now = self._sync.clock_us()
         health = replace(self._sync.health(self.id), last_attempt_us=now, took_ms=(now - started_us) / 1e3)
@@ -166,7 +174,7 @@ class Sync:
     def close(self) -> None:
         """Ask nothing any more."""
         for poller in self._pollers.values():
-            poller.cancel()
+            poller.close()
         self._pollers = {}
 
     def refresh_now(self, source_id: str = "") -> None:
@@ -205,6 +213,10 @@ class Sync:
     def failed(self, health: SourceHealth, error: Exception) -> None:
         """Keep the data, say it once."""
         before = self.health(health.id).problem
+        if health.problem is not None:
+            hide = self._notices.hide
+            told = Problem(hide(health.problem.title), hide(health.problem.message), hide(health.problem.hint))
+            health = replace(health, problem=told)
         self.put(health)
         if before == health.problem or health.problem is None:
             return

@@ -59,6 +59,8 @@ def cross_check(checked: Checked) -> Any:
 
 def _services(checked: Checked) -> dict[str, Any]:
     problems = checked.problems
+    for name, service in checked.value.services.items():
+        _check_versions(name, service, checked)
     kept = {n: s for n, service in checked.value.services.items() if (s := _check_service(n, service, problems)) is not None}
     check_order(checked)
     check_ways_back(checked)
@@ -124,6 +126,18 @@ def _check_service(name: str, service: Any, problems: list[str]) -> Any:
         problems.append(f"{path}.tag_pattern: must hold {{version}} exactly once{near}")
         return replace(service, tag_pattern="")
     return service
+
+
+def _check_versions(name: str, service: Any, checked: Checked) -> None:
+    """Something must tell its versions. Whether a connection of its kind can is known once connections are made."""
+    stands = named(checked, "services")[name]
+    if service.repository or (isinstance(stands, dict) and "repository" in stands):
+        return
+    for connection in named(checked, "connections").values():
+        serves = connection.get("services") if isinstance(connection, dict) else ()
+        if serves is None or serves == [] or (isinstance(serves, list) and name in serves):
+            return
+    checked.problems.append(f"{join(join('services', name), 'repository')}: missing, and no connection tells its versions")
 
 
 def _check_connection(name: str, connection: Any, checked: Checked) -> None:

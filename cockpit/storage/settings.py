@@ -34,8 +34,13 @@ class ServiceSettings(Struct, frozen=True):
     """One service: where its history is and which tags are its versions."""
 
     repository: Annotated[
-        str, Meta(title="Repository", description="A git working tree or bare repository on disk; relative to this file.", min_length=1)
-    ]
+        str,
+        Meta(
+            title="Repository",
+            description="A git working tree or bare repository on disk, relative to this file; none where a connection tells its versions.",
+            min_length=1,
+        ),
+    ] = ""
     tag_pattern: Annotated[
         str,
         Meta(
@@ -113,6 +118,18 @@ class ConnectionSettings(Struct, frozen=True):
         float, Meta(title="Interval", description="Seconds from question to question; 0: as its kind and [poll] say.", ge=0, le=3600)
     ] = 0.0
     options: dict[str, str] = {}
+
+
+class AlertSettings(Struct, frozen=True):
+    """Which alerts a deployment is expected to cause; they are silenced for its length where they come from."""
+
+    expected: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(title="Expected alerts", description="Names of alerts that are silenced while a deployment is under way; empty: none."),
+    ] = ()
+    silence_minutes: Annotated[
+        float, Meta(title="Longest silence", description="Minutes after which such a silence ends by itself.", ge=1, le=1440)
+    ] = 30.0
 
 
 class CheckSettings(Struct, frozen=True):
@@ -225,6 +242,7 @@ class Settings(Struct, frozen=True):
         dict[str, tuple[str, ...]], Meta(title="Groups", description="Named groups of people, each a list of e-mail addresses.")
     ] = {}
     checks: CheckSettings = CheckSettings()
+    alerts: AlertSettings = AlertSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     overrides: OverrideSettings = OverrideSettings()
     strategies: Annotated[dict[str, StrategySettings], Meta(title="Strategies", description="Plans of steps, by name.")] = {}

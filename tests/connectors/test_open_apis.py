@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cockpit.connectors.ci_wire import parse_health as parse_ci_health
+from cockpit.connectors.ci_wire import parse_run, parse_runs
 from cockpit.connectors.http import HttpClient, Limits
-from cockpit.connectors.open_ci import OpenCi, parse_run, parse_runs
-from cockpit.connectors.open_ci import parse_health as parse_ci_health
+from cockpit.connectors.open_ci import OpenCi
 from cockpit.connectors.open_deployment import OpenDeployment
 from cockpit.connectors.open_deployment_wire import (
     parse_artifacts,

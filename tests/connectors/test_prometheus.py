@@ -177,6 +177,8 @@ def test_after_a_restart_what_is_gone_is_gone() -> None:
 def test_errors_that_are_a_scrape_ahead_wait() -> None:
     reading = parse_reading([series([4, None], le="+Inf", operation="place")], [series([1, 2], operation="place")], A, Selection())
     assert (reading.at_us, reading.operations["place"].errors) == (US, 1.0)
+    further = parse_reading([series([4, None, None], le="+Inf", operation="place")], [series([1, 2, 3], operation="place")], A, Selection())
+    assert further == reading
 
 
 @pytest.mark.parametrize(

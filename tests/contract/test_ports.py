@@ -15,12 +15,26 @@ from cockpit.connectors import ports, registry
 from cockpit.connectors.ports import ConnectorSpec, DeployRequest, Message, Probe
 from cockpit.domain.alerts import Matcher
 from cockpit.domain.errors import ConnectorError, NotFound, Unreachable
-from cockpit.domain.release import Node, Service
+from cockpit.domain.gates import Gate
+from cockpit.domain.release import Node, Service, Version
 
 URL = {"url": "http://127.0.0.1:1"}  # nothing may listen there
 DEAD = Node("n", "s", "e", url="http://127.0.0.1:1")
 OPTIONS: dict[str, dict[str, str]] = {
+    "http-probe": {"timeout_s": "0.3"},
+    "containers": {"nodes": "e/n=http://127.0.0.1:1", "image": "{service}"},
+    "supervisor": {"nodes": "e/n=http://127.0.0.1:1"},
+    "commands-ci": {f"{name}_command": "no-such-program {run}" for name in ("run", "stop", "log")}
+    | {"runs_command": "no-such-program", "rerun_command": "no-such-program {run} {key}"},
+    "commands-deploy": {f"{name}_command": "no-such-program" for name in ("fleet", "artifacts", "history", "deployment")}
+    | {"deploy_command": "no-such-program {key}", "find_command": "no-such-program", "abort_command": "no-such-program {deployment}"},
+    "argo-cd": {**URL, "environments": "e"},
+    "kubernetes": {"kubeconfig": "/no-such-folder/kubeconfig", "environments": "e"},
+    "argo-rollouts": {"kubeconfig": "/no-such-folder/kubeconfig", "environments": "e"},
     "git": {"path": "nowhere"},
+    "github": {**URL, "repository": "venue/{service}"},
+    "gitlab": {**URL, "project": "venue/{service}"},
+    "gitea": {**URL, "repository": "venue/{service}"},
     "openmetrics": {},
     "venue-command": {"mode_command": "no-such-program", "set_command": "no-such-program {mode}"},
     "haproxy": {"socket": "/no-such-folder/socket"},
@@ -53,6 +67,8 @@ QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
         lambda c: c.abort("d"),
         lambda c: c.probe(),
     ),
+    "Reviews": (lambda c: c.reviews(Service("s"), (Version("s", "1", "v1", "a" * 40, 1),)), lambda c: c.probe()),
+    "Gates": (lambda c: c.gates("s"), lambda c: c.decide(Gate("1", "s", "e", "1", "t"), True, "", "k"), lambda c: c.probe()),
     "Calendar": (lambda c: c.freezes(0, 1), lambda c: c.probe()),
     "Holds": (lambda c: c.hold("s", "e", "d", True, "r"),),
     "MetricsApi": (lambda c: c.read((DEAD,)),),
@@ -63,6 +79,7 @@ QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
         lambda c: c.probe(),
     ),
     "Traffic": (lambda c: c.weights("s", "e"), lambda c: c.set_weights("s", "e", {"n": 10}), lambda c: c.probe()),
+    "Drain": (lambda c: c.drain("s", "e", "n"), lambda c: c.ready("s", "e", "n")),
     "Notifier": (lambda c: c.notify(Message("verdict", "t", "x"), "k"), lambda c: c.probe()),
     "Venue": (lambda c: c.mode("s", "e"), lambda c: c.set_mode("s", "e", "open"), lambda c: c.probe()),
 }

@@ -250,6 +250,14 @@ def test_an_artifact_that_is_missing_is_said_once() -> None:
     assert [r.text for r in answer.reasons] == ["no artifact of 1.6.0 is known: its digest is missing"]
 
 
+def test_an_artifact_that_does_not_say_its_commit_is_a_warning() -> None:
+    ready = readiness(TARGET, replace(PROD, after=""), Summary(CheckState.PASSED), Decision(0), None)
+    nameless = Fact((Artifact("gw", "1.6.0", "", "d6"),), NOW)
+    answer = plan("deploy", "gw", "prod", TARGET, facts(artifacts=nameless), ready)
+    line = next(one for one in answer.preflight if "artifact" in one.text)
+    assert (line.state, line.text) == (LineState.WARNING, "artifact d6 exists; it does not say from which commit it was built")
+
+
 def test_a_held_version_is_refused_until_it_is_cleared() -> None:
     gates = Gates(Freezes(), None, HELD)
     ready = readiness(TARGET, PROD, Summary(CheckState.PASSED), Decision(0), None, gates)

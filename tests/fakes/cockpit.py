@@ -24,6 +24,7 @@ from cockpit.services.runtime import Outcome, Runner
 from cockpit.services.store import AppState, Store
 from cockpit.storage.journal import Entry
 from tests.fakes.believable import LIVE, MIN, NOW_US, PEOPLE, S, believable_state, fleet, latency_point, results, sha
+from tests.fakes.connecting import FakeSystems
 from tests.fakes.trust import FakePolicy, FakeRollouts, FakeWords
 
 IN_MEMORY_US = 15 * MIN  # of each series; what is older is on disk
@@ -314,7 +315,7 @@ class FakeCockpit:
         self.notices = Notices(self.clock_us)
         self.actions = FakeActions(self)
         self.words, self.rollouts, self.policy = FakeWords(self), FakeRollouts(self), FakePolicy()
-        self.calendars = Calendars()
+        self.calendars, self.systems = Calendars(), FakeSystems()
         self.sync = FakeSync()
         self.latency = FilledBook(LIVE, self.clock_us)
         self.settings = FakeSettings()

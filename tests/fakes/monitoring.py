@@ -193,18 +193,28 @@ def exporter(folder: Path) -> AbstractContextManager[Running]:
     return running([sys.executable, "-I", "-S", "-c", EXPORTER], folder, "/metrics")
 
 
-def prometheus(folder: Path, targets: dict[str, tuple[str, str, str]]) -> AbstractContextManager[Running]:
-    """Prometheus that scrapes each second; `targets`: address -> (node, service, environment)."""
-    server = binary("prometheus")
+def prometheus(
+    folder: Path, targets: dict[str, tuple[str, str, str]], rules: str = "", alertmanager: str = "", server: Path | None = None
+) -> AbstractContextManager[Running]:
+    """Prometheus that scrapes each second; `targets`: address -> (node, service, environment).
+
+    `rules` is a rule file, looked at each second; what fires goes to the address `alertmanager`.
+    """
+    server = server or binary("prometheus")
     scrapes = _scrapes(folder, targets)
+    if rules:
+        (folder / "rules.yml").write_text(rules, "utf-8")
+        lines = scrapes.read_text("utf-8").replace("scrape_timeout: 900ms", "scrape_timeout: 900ms, evaluation_interval: 1s")
+        told = f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n"
+        scrapes.write_text(lines + f"rule_files: ['{folder / 'rules.yml'}']\n" + told, "utf-8")
     storage = [f"--storage.tsdb.path={folder / 'data'}", "--storage.tsdb.retention.time=1h"]
     command = [str(server), f"--config.file={scrapes}", *storage, "--web.listen-address=127.0.0.1:0"]
     return running(command, folder, "/-/ready")
 
 
-def victoria_metrics(folder: Path, targets: dict[str, tuple[str, str, str]]) -> AbstractContextManager[Running]:
+def victoria_metrics(folder: Path, targets: dict[str, tuple[str, str, str]], server: Path | None = None) -> AbstractContextManager[Running]:
     """The same with VictoriaMetrics."""
-    server = binary("victoria-metrics")
+    server = server or binary("victoria-metrics")
     scrapes = _scrapes(folder, targets)
     storage = [f"-storageDataPath={folder / 'data'}", "-retentionPeriod=1", "-search.latencyOffset=1s"]
     command = [str(server), f"-promscrape.config={scrapes}", *storage, "-httpListenAddr=127.0.0.1:0"]

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from cockpit.connectors.ports import DeployRequest, Probe
 from cockpit.domain.checks import CheckRun, CheckState
 from cockpit.domain.errors import NotFound, Rejected
+from cockpit.domain.gates import Gate
 from cockpit.domain.metrics import Histogram, Reading
 from cockpit.domain.release import Artifact, Changes, Commit, Deployment, DeployState, Fleet, Node, NodeStep, Service, Version, in_order
 
@@ -263,3 +264,21 @@ class FakeVenue(Fake):
         if self.modes[-1] != mode:
             self.modes.append(mode)
         return answer or self.modes[-1]
+
+
+class FakeGates(Fake):
+    """Gates: each waits until it is answered once."""
+
+    def __init__(self, clock_us: Callable[[], int], gates: tuple[Gate, ...]) -> None:
+        super().__init__(clock_us)
+        self.waiting = {gate.id: gate for gate in gates}
+
+    def gates(self, service: str) -> tuple[Gate, ...]:
+        answer = self._asked("gates", service)
+        mine = (g for g in self.waiting.values() if g.service == service)
+        return answer or tuple(sorted(mine, key=lambda g: g.asked_at_us))
+
+    def decide(self, gate: Gate, approve: bool, comment: str, key: str) -> None:
+        self._asked("decide", gate, approve, comment, key)
+        if self.waiting.pop(gate.id, None) is None:
+            raise NotFound("It waits no longer.")

@@ -31,6 +31,7 @@ approvals = 1
 interval_s = 0.5
 """
 HOUR_US = 3_600_000_000
+KINDS = {"git": "git"}  # a repository that the settings name is read by git alone
 
 
 def commit(number: int, author: str = "Ada", subject: str = "") -> Commit:
@@ -61,7 +62,7 @@ class World:
         """The connections, as they would be made from settings."""
         parts = (("git", "SourceControl", self.source), ("ci", "CiSystem", self.ci), ("deployer", "DeploymentApi", self.deployer))
         every = (*parts, ("latency", "MetricsApi", self.metrics))
-        return Made(tuple(Connected(i, i, "fake", (p,), (SERVICE,), PerThread(lambda s=s: s)) for i, p, s in every))
+        return Made(tuple(Connected(i, i, KINDS.get(i, "fake"), (p,), (SERVICE,), PerThread(lambda s=s: s)) for i, p, s in every))
 
     def _node(self, environment: str, number: int) -> Node:
         name, version = f"{environment}-{number}", "1.1.0"

@@ -87,6 +87,19 @@ def test_a_half_rolled_staging_does_not_count(state: AppState) -> None:
     assert words(ready(half)) == [("versions", "staging comes first: its nodes do not agree")]
 
 
+def test_an_artifact_counts_by_its_commit_and_one_that_tells_none_by_its_name(state: AppState) -> None:
+    fact, bare = state.artifacts[GATEWAY], state.versions[GATEWAY]
+    tags = {GATEWAY: replace(bare, value=tuple(replace(v, digest="") for v in bare.value))}
+
+    def digest(commit: str) -> str:
+        changed = tuple(replace(a, commit=commit) if a.version == "1.7.0" else a for a in fact.value)
+        return version(replace(state, versions=tags, artifacts={GATEWAY: replace(fact, value=changed)})).digest
+
+    built = next(a for a in fact.value if a.version == "1.7.0")
+    assert digest(built.commit) == digest("") == built.digest
+    assert digest("another") == ""
+
+
 def test_the_same_artifact_everywhere_in_staging_is_the_way(state: AppState) -> None:
     assert ready(state).ok
 

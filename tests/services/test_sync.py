@@ -239,3 +239,37 @@ def test_what_has_no_pace_of_its_own_is_asked_as_the_settings_say(fake_clock: An
 
 def action(service: str) -> Action:
     return Action("k", "deploy", service, "production", "1", "a", "2", "b", "you", ActionState.INTENDED, 1)
+
+
+def test_an_answer_that_comes_after_the_connections_were_made_anew_is_let_go(fake_clock: Any) -> None:
+    main, store = FakeMain(fake_clock), Store()
+    waiting: list[Callable[[], None]] = []
+
+    class Later(InlineRunner):
+        def submit(self, lane: str, work: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
+            waiting.append(lambda: done(Outcome(error=Unreachable("closed already"))))
+
+    applied: list[Any] = []
+
+    class Idle:
+        def prepare(self) -> Callable[[], Any]:
+            return lambda: None
+
+        def apply(self, result: Any) -> None:
+            applied.append(result)
+
+        def interval_s(self, base_s: float) -> float:
+            return base_s
+
+    sync = Sync(main, Later(main), store, Notices(fake_clock), fake_clock)
+    connections = Connections()
+    connections.replace((Connected("ci", "ci", "ci-v1", ("CiSystem",), ("gw",), None),))
+    sync.begin(connections, {"ci": Idle()}, 2.0, 15.0)
+    main.run_for(0.1)
+    assert len(waiting) == 1
+    sync.begin(connections, {"ci": Idle()}, 2.0, 15.0)
+    waiting.pop()()
+    assert store.state.sources["ci"].problem is None
+    main.run_for(0.1)
+    assert len(waiting) == 1, "only the new one goes on"
+    sync.close()

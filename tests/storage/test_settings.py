@@ -65,7 +65,6 @@ def test_three_mistakes_are_told_at_once_and_the_rest_is_kept(tmp_path: Path) ->
     assert error is not None
     assert error.problems == (
         'services.order-gateway.repositry: unknown key (did you mean "repository"?)',
-        "services.order-gateway.repository: missing",
         "poll.interval_s: must be at least 0.5, not 0",
         'window.theme: must be one of "contrast", "dark", "light", not "drak" (did you mean "dark"?)',
     )
@@ -91,7 +90,7 @@ def test_three_mistakes_are_told_at_once_and_the_rest_is_kept(tmp_path: Path) ->
         ('[me]\nname = "a\\u0007b"\n', "me.name: must not hold control characters"),
         ("services = []\n", "services: expected a table, got a list"),
         ("[services]\na = 1\n", "services.a: expected a table, got a whole number 1"),
-        ("[services.a]\n", "services.a.repository: missing"),
+        ("[services.a]\n", "services.a.repository: missing, and no connection tells its versions"),
         ("[services.a]\nrepository = ' '\n", "services.a.repository: must not be empty"),
         ("[services.'']\nrepository = 'x'\n", 'services."": a name must not be empty or hold control characters'),
         (
@@ -225,3 +224,13 @@ def test_the_schema_carries_titles_and_limits() -> None:
 
 def test_a_form_gets_the_same_problems_as_a_file() -> None:
     assert check({"poll": {"interval_s": 0}}).problems == ["poll.interval_s: must be at least 0.5, not 0"]
+
+
+def test_a_service_needs_a_repository_or_a_connection_that_serves_it(tmp_path: Path) -> None:
+    text = "[services.a]\n[services.b]\n[connections.hub]\nkind = 'github'\nservices = ['a']\n"
+    settings, error = load_lenient(write(tmp_path, text))
+    assert error is not None
+    assert error.problems == ("services.b.repository: missing, and no connection tells its versions",)
+    assert list(settings.services) == ["a"]
+    assert settings.services["a"].repository == ""
+    assert load(write(tmp_path, "[services.a]\n[connections.hub]\nkind = 'github'\n")).domain_services()[0].repository == ""

@@ -11,11 +11,14 @@ from cockpit.policy import PolicyKeeper
 from cockpit.policy_source import PolicyChange
 from cockpit.services.actions import Actions
 from cockpit.services.calendars import Calendars
+from cockpit.services.gates import GateActions
 from cockpit.services.locks import Locks
+from cockpit.services.nodes import Nodes
 from cockpit.services.rollouts import Rollouts
 from cockpit.services.words import Words
 from tests.fakes.cockpit import FakeActions
 from tests.fakes.trust import FakeChange, FakePolicy, FakeRollouts, FakeWords
+from tests.fakes.watching import FakeGates, FakeNodes
 
 
 def names(method: Any) -> dict[str, bool]:
@@ -25,7 +28,15 @@ def names(method: Any) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize(
-    ("fake", "real"), [(FakeWords, Words), (FakeRollouts, Rollouts), (FakePolicy, PolicyKeeper), (FakeActions, Actions)]
+    ("fake", "real"),
+    [
+        (FakeWords, Words),
+        (FakeRollouts, Rollouts),
+        (FakePolicy, PolicyKeeper),
+        (FakeActions, Actions),
+        (FakeNodes, Nodes),
+        (FakeGates, GateActions),
+    ],
 )
 def test_each_method_is_called_as_the_real_one(fake: type, real: type) -> None:
     own = [name for name, _ in inspect.getmembers(fake, inspect.isfunction) if not name.startswith("_")]

@@ -253,7 +253,7 @@ def test_numbers_choose_views_and_esc_goes_back(make: Make) -> None:
         key(window, Qt.Key(Qt.Key.Key_0.value + number))
         assert window.centre.current == name
     key(window, Qt.Key.Key_Escape)
-    assert window.centre.current == "sources"
+    assert window.centre.current == VIEWS[-2]
 
 
 def test_a_walk_without_a_mouse_from_cell_to_fired(make: Make) -> None:

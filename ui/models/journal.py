@@ -40,6 +40,11 @@ def detail_text(entry: Any) -> str:
         return _NOTES[entry.action](known)
     if entry.action == "rollout":
         return _rollout_text(entry, known)
+    if entry.action == "silence" and entry.kind != "outcome":
+        return _silence_text(detail, known)
+    if entry.kind == "intent" and "subject" in known:
+        why = f", because {known['reason']}" if "reason" in known else ""
+        return f"{known.get('title') or known['subject']}{why}"
     if entry.action in ("approve", "reject") and version:
         return f"{version}: {known['comment']}" if "comment" in known else version
     if entry.kind == "intent" and "run" in known:
@@ -87,12 +92,21 @@ def _rehearsal_text(known: dict[str, str]) -> str:
     return ": ".join(part for part in (known.get("title", ""), known.get("state", ""), known.get("message", "")) if part)
 
 
+def _silence_text(detail: dict[str, Any], known: dict[str, str]) -> str:
+    until, names = known.get("until_us", ""), detail.get("names")
+    what = ", ".join(plain(str(name), 80) for name in names[:4]) if isinstance(names, list) else ""
+    end = f" until {time_text(int(until))}" if until.isdigit() else ""
+    made = f", made as {known['id']}" if "id" in known else ""
+    return f"{what} in {known.get('connection', '')}{end}{made}".strip()
+
+
 def _lock_text(known: dict[str, str]) -> str:
     return f"held by {known.get('holder', 'nobody known')} for {known.get('holding', '?')}: {known.get('reason', '')}"
 
 
 _WORDS = frozenset({"hold", "clear", "override", "end", "emergency", "sign-off", "request", "withdraw"})
 _NOTES: dict[str, Callable[[dict[str, str]], str]] = {"policy": _policy_text, "rehearsal": _rehearsal_text, "break lock": _lock_text}
+_NOTES["tell"] = lambda known: f"told {known.get('connection', '')}: {known.get('message', '')}"
 
 
 def _number(deployment: str) -> str:

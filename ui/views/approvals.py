@@ -18,6 +18,7 @@ from ui.models.text import plain, plural
 from ui.models.trust import person, rule_people, rule_words, signature, source_words
 from ui.views.base import View, bar, button
 from ui.views.owed import Owed
+from ui.views.waiting import Waiting
 from ui.widgets.table_view import TableView
 from ui.widgets.texts import Row, RowContent, RowList, Text, scrolled
 
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 
 ALREADY = "you have approved this already"  # no error: nothing is left to do
 _KEEP = 20  # versions offered besides the pending ones
-DETAIL_LINES, OWED_LINES = 3, 5
+DETAIL_LINES, OWED_LINES, WAITING_LINES = 3, 5, 6
 
 
 class ApprovalsView(View):
     """Votes on one version for the selected environment. `went` names a place that a missing thing leads to."""
 
-    kinds = frozenset(["versions", "artifacts", "changes", "fleets", "approvals", "statements", "environments", "services", "ages"])
+    kinds = frozenset(
+        ["versions", "artifacts", "changes", "fleets", "approvals", "statements", "gates", "deeds", "environments", "services", "ages"]
+    )
     went = Signal(str)
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
@@ -44,7 +47,7 @@ class ApprovalsView(View):
         self._build_head()
         self.table = TableView(approval_columns(cockpit.clock_us), _key, "Votes", self)
         self.detail = RowList("The selected vote", self)
-        self.owed = Owed(cockpit, self)
+        self.owed, self.waiting = Owed(cockpit, self), Waiting(cockpit, self)
         self.comment = QLineEdit(self)
         self.comment.setPlaceholderText("Comment (a rejection needs its reason)")
         self.comment.setAccessibleName("Comment")
@@ -57,6 +60,8 @@ class ApprovalsView(View):
         self.box.addWidget(scrolled(self.detail, self, DETAIL_LINES))
         self.owed_area = scrolled(self.owed, self, OWED_LINES)
         self.box.addWidget(self.owed_area)
+        self.waiting_area = scrolled(self.waiting, self, WAITING_LINES)
+        self.box.addWidget(self.waiting_area)
         self.box.addWidget(self.say)
         actions = bar(self.approve_button, self.reject_button)
         actions.insertWidget(0, self.comment, 1)
@@ -68,6 +73,7 @@ class ApprovalsView(View):
         self.freezes_button.clicked.connect(self._freezes)
         self.table.row_selected.connect(self._selected)
         self.owed.said.connect(self._owed_said)
+        self.waiting.said.connect(self._owed_said)
         self.comment.textChanged.connect(self._commented)
         self.approve_button.clicked.connect(self._approve)
         self.reject_button.clicked.connect(self._reject)
@@ -125,7 +131,7 @@ class ApprovalsView(View):
     def on_change(self, change: Change) -> None:
         """What expires does so by the minute."""
         minute = self.cockpit.clock_us() // 60_000_000
-        if change.kinds != {"ages"} or change.ids or minute != self._minute:
+        if change.kinds != {"ages"} or change.ids or minute != self._minute or self.waiting.asking:
             self._minute = minute
             super().on_change(change)
 
@@ -178,6 +184,8 @@ class ApprovalsView(View):
     def _show_owed(self) -> None:
         self.owed.show_place(self.service, self.environment)
         self.owed_area.setVisible(not self.owed.isHidden())
+        self.waiting.show_place(self.service, self.environment)
+        self.waiting_area.setVisible(not self.waiting.isHidden())
 
     def _offer(self, version: Version | None) -> None:
         waiting = [v.name for v in status.pending_versions(self.state, self.service, self.environment)]
@@ -223,7 +231,7 @@ class ApprovalsView(View):
         self.went.emit("freezes")
 
     def _commented(self, text: str) -> None:
-        self.owed.comment = text.strip()
+        self.owed.comment = self.waiting.comment = text.strip()
 
     def _owed_said(self, state: str, words: str) -> None:
         self._said = (state, words)

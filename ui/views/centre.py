@@ -7,18 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSettings, Signal
-from PySide6.QtWidgets import QSizePolicy, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from cockpit.domain.release import Version
 from cockpit.services.store import Change
 from ui.models.text import plain
+from ui.views.alerts import AlertButton
 from ui.widgets.texts import Text
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
 
-VIEWS = ("versions", "checks", "latency", "approvals", "activity", "sources", "notices")
-PAGES = {"freezes": "approvals", "policy": "approvals", "compatibility": "versions"}  # opened from elsewhere, below the tab they belong to
+VIEWS = ("versions", "checks", "latency", "approvals", "activity", "sources", "notices", "alerts")
+# opened from elsewhere, below the tab they belong to
+PAGES = {"freezes": "approvals", "policy": "approvals", "compatibility": "versions", "nodes": "latency"}
 
 
 class Centre(QWidget):
@@ -35,10 +37,6 @@ class Centre(QWidget):
         self._back: list[str] = []
         self._page = ""
         self.made: dict[str, Any] = {}
-        self.title = Text("Nothing selected", role="title", parent=self)
-        self.title.setContentsMargins(16, 0, 16, 0)
-        # a tall screen must not squeeze it: the tabs would jump
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.tabs = QTabBar(self)
         self.tabs.setAccessibleName("Views")
         self.tabs.setDrawBase(False)
@@ -49,11 +47,25 @@ class Centre(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 12, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.title)
+        column.addLayout(self._head())
         column.addWidget(self.tabs)
         column.addWidget(self.pages, 1)
         self.tabs.currentChanged.connect(self._tab_changed)
         self.tabs.tabBarClicked.connect(self._tab_clicked)
+
+    def _head(self) -> QHBoxLayout:
+        """The place's name, and its alerts."""
+        self.title = Text("Nothing selected", role="title", parent=self)
+        self.title.setContentsMargins(16, 0, 16, 0)
+        # a tall screen must not squeeze it: the tabs would jump
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.alerts = AlertButton(self._cockpit, self)
+        self.alerts.clicked.connect(self._alerts)
+        head = QHBoxLayout()
+        head.setContentsMargins(0, 0, 8, 0)
+        head.addWidget(self.title, 1)
+        head.addWidget(self.alerts)
+        return head
 
     @property
     def current(self) -> str:
@@ -100,6 +112,9 @@ class Centre(QWidget):
             self._back = [*self._back[-9:], self.current]
             self._open(name)
 
+    def _alerts(self) -> None:
+        self.go("alerts")
+
     def go_back(self) -> bool:
         """Back to the screen before; answers whether there was one."""
         if not self._back:
@@ -134,6 +149,7 @@ class Centre(QWidget):
         """Show this service in this environment."""
         self.service, self.environment, self._version = service, environment, ""
         self._tell_title()
+        self.alerts.show_place(service, environment)
         self._fill()
 
     def _tell_title(self) -> None:
@@ -158,6 +174,8 @@ class Centre(QWidget):
         """Screens that are hidden note that they are late; those that can be seen read at once."""
         if change.touches("starting"):
             self._tell_title()
+        if change.touches("alerts", "ages"):
+            self.alerts.refresh()
         for screen in self.made.values():
             if hasattr(screen, "on_change"):
                 screen.on_change(change)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSettings, QSignalBlocker, Qt
+from PySide6.QtCore import QSettings, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from cockpit.services.alerts import alerts_at
 from cockpit.services.store import LatencyStatus
 from ui.bridge import guarded
 from ui.models.text import age_text, ms_text, number_text, percent_text, plain, rate_text
@@ -39,7 +40,8 @@ _QUANTILES = (
 class LatencyView(View):
     """Three charts with one time axis and one crosshair. The chart library is loaded in the background when this is first shown."""
 
-    kinds = frozenset(["latency", "deployments", "fleets", "sources", "starting", "ages"])
+    kinds = frozenset(["latency", "deployments", "alerts", "fleets", "sources", "starting", "ages"])
+    went = Signal(str)
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(cockpit, parent)
@@ -74,10 +76,13 @@ class LatencyView(View):
         row.setSpacing(16)
         row.addWidget(self.number)
         row.addLayout(words, 1)
+        self.nodes_button: QPushButton = button("Nodes", self, role="flat", tip="What each node runs and its share; take one out")
+        self.nodes_button.clicked.connect(self._nodes)
         self.log_button: QPushButton = button("Log", self, role="flat", checkable=True, tip="A logarithmic axis of the latency")
         self.log_button.setAccessibleName("Logarithmic axis")
         self.log_button.toggled.connect(self._log_toggled)
         row.addWidget(self.log_button)
+        row.addWidget(self.nodes_button)
         self.box.addLayout(row)
 
     def _build_controls(self) -> None:
@@ -158,6 +163,9 @@ class LatencyView(View):
         """Keep the kind of axis, besides."""
         super().remember(settings)
         self.log_button.setChecked(settings.value("latency/log", "") == "log")
+
+    def _nodes(self) -> None:
+        self.went.emit("nodes")
 
     def _log_toggled(self, on: bool) -> None:
         if self.charts:
@@ -259,11 +267,11 @@ class LatencyView(View):
 
     def _marks(self) -> tuple[Mark, ...]:
         known = self.state.deployments.get(self.place)
-        if known is None:
-            return ()
-        started = [d for d in known.value if d.started_at_us]
+        started = [d for d in known.value if d.started_at_us] if known is not None else []
         ends = ["" if d.state == "succeeded" else f" {d.state}" for d in started]
-        return tuple(Mark(d.started_at_us, d.kind, f"{d.kind} {plain(d.version, 40)}{end}") for d, end in zip(started, ends, strict=True))
+        marks = [Mark(d.started_at_us, d.kind, f"{d.kind} {plain(d.version, 40)}{end}") for d, end in zip(started, ends, strict=True)]
+        firing = alerts_at(self.state, self.service, self.environment, self.cockpit.clock_us()).firing
+        return (*marks, *(Mark(a.since_us, "alert", plain(a.name, 40)) for a in firing if a.since_us))
 
     def _empty_words(self) -> tuple[str, str]:
         if self.feed.problem is not None:

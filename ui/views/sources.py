@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 from PySide6.QtWidgets import QWidget
 
+from cockpit.domain.errors import CockpitError
+from cockpit.services.notices import Severity
 from ui.models.columns import source_columns
+from ui.models.connect import error_rows, kept_words
 from ui.models.table import Column
 from ui.models.text import health_words, plain
 from ui.views.base import View, bar, button
@@ -17,8 +20,10 @@ from ui.widgets.texts import RowList, Text, scrolled
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
+    from cockpit.domain.connection import Draft
     from cockpit.services.runtime import Outcome
 
+_LEVELS = {"ok": Severity.INFO, "warning": Severity.WARNING}
 DETAIL_LINES = 5  # a problem, its way out, and what a test found
 
 
@@ -31,17 +36,28 @@ class SourcesView(View):
         super().__init__(cockpit, parent)
         self.setAccessibleName("Sources")
         self._found: dict[str, tuple[str, str]] = {}
+        self._sure = ""  # the connection whose removal was asked for once
         self.count = Text(ink="muted", parent=self)
+        self.add_button = button("Add a connection", self, role="primary")
         self.test_button = button("Test connection", self)
         self.ask_button = button("Ask now", self)
+        self.change_button = button("Change", self, tip="Change the selected connection")
+        self.token_button = button("New token", self, tip="Give the selected connection another token")
+        self.remove_button = button(
+            "Remove", self, tip="Take the selected connection out of the settings, and its token out of the keyring"
+        )
         self.table = TableView(_columns(cockpit.clock_us), lambda s: s.id, "Sources", self)
-        self.table.set_empty("No connections yet", "Name them in cockpit.toml under [connections.NAME]: CI, deployment, metrics.")
+        self.table.set_empty("No connections yet", "“Add a connection” above asks for one; it stands in cockpit.toml then.")
         self.detail = RowList("The selected source", self)
-        self.box.addLayout(bar(self.count, self.test_button, self.ask_button))
+        self.box.addLayout(bar(self.count, self.add_button))
         self.box.addWidget(self.table, 1)
         self.box.addWidget(scrolled(self.detail, self, DETAIL_LINES))
-        self.test_button.clicked.connect(self._test)
-        self.ask_button.clicked.connect(self._ask)
+        deeds = (self.test_button, self.ask_button, self.change_button, self.token_button, self.remove_button)
+        self.box.addLayout(bar(*deeds, None))
+        for made, slot in zip(
+            (self.add_button, *deeds), (self._add, self._test, self._ask, self._change, self._new_token, self._remove), strict=True
+        ):
+            made.clicked.connect(slot)
         self.table.row_selected.connect(self._selected)
 
     def set_filter(self, text: str) -> None:
@@ -60,11 +76,16 @@ class SourcesView(View):
 
     def _selected(self, row: Any) -> None:
         rows = []
+        if self._sure and (row is None or row.id != self._sure):
+            self._doubt()
         if row is not None and row.problem is not None:
             state = row.state(self.cockpit.clock_us())
             rows.append((state, f"{plain(row.problem.title)}: {plain(row.problem.message)}", "", ""))
             if row.problem.hint:
                 rows.append(("", f"Way out: {plain(row.problem.hint)}", "", ""))
+            why, hint = self._systems.keyring if self._systems is not None else ("", "")
+            if why and row.stopped:
+                rows.append(("warning", f"{why} {hint}", "", ""))
         if row is not None and row.id in self._found:
             rows.append((*self._found[row.id], "", ""))
         self.detail.set_rows(rows)
@@ -82,6 +103,86 @@ class SourcesView(View):
 
         self._selected(row)
         self.cockpit.sync.test(source_id, done)
+
+    # ---- adding, changing, removing
+
+    @property
+    def _systems(self) -> Any:
+        """They come with the whole core, after the first paint."""
+        return getattr(self._core, "systems", None)
+
+    def _add(self) -> None:
+        self._open(None)
+
+    def _change(self) -> None:
+        self._open_selected(token_only=False)
+
+    def _new_token(self) -> None:
+        self._open_selected(token_only=True)
+
+    def _open_selected(self, *, token_only: bool) -> None:
+        row = self.table.selected()
+        if row is None:
+            return
+        try:
+            self._open(self._systems.draft(row.id), token_only=token_only)
+        except CockpitError as error:
+            self._say(row.id, "blocked", f"{error.title}: {error.message} {error.hint}")
+
+    def _open(self, draft: Draft | None, *, token_only: bool = False) -> None:
+        from ui.views.connect import ConnectDialog
+
+        dialog = ConnectDialog(self._systems, draft, self, token_only=token_only)
+        dialog.saved.connect(self._say)
+        dialog.show()
+
+    def _say(self, source_id: str, state: str, words: str) -> None:
+        """What was done to a connection; one that was just added is selected as soon as it is asked."""
+        self._found[source_id] = (state, words)
+        if state in _LEVELS:
+            # its row may come later, or be gone by now
+            self.cockpit.notices.tell(_LEVELS[state], f"Connection {plain(source_id, 60)}", words, place="sources")
+        self.table.select(source_id)
+        self._selected(self.table.selected())
+
+    def _remove(self) -> None:
+        row = self.table.selected()
+        if row is None:
+            return
+        if self._sure != row.id:
+            self._sure = row.id
+            self.remove_button.setText(f"Remove {plain(row.id, 24)} and its token")
+            self.remove_button.setAccessibleName(f"Really remove {plain(row.id, 60)} and its token")
+            self._look_sure("primary")
+            return
+        self._doubt()
+        source_id = row.id
+        try:
+            draft = self._systems.draft(source_id)
+        except CockpitError as error:
+            self._say(source_id, "blocked", f"{error.title}: {error.message} {error.hint}")
+            return
+
+        def done(outcome: Outcome[Any]) -> None:
+            if outcome.value is None:
+                state, words, *_ = error_rows(outcome.error)[0]
+                self._say(source_id, state, f"{words} {plain(getattr(outcome.error, 'hint', ''))}")
+            else:
+                state, words = kept_words(outcome.value)
+                self._say(source_id, state, words.replace("Saved in", "Removed from"))
+
+        self._systems.remove(draft, done)
+
+    def _doubt(self) -> None:
+        """Another row, or done: the question is over."""
+        self._sure = ""
+        self.remove_button.setText("Remove")
+        self.remove_button.setAccessibleName("Remove")
+        self._look_sure("")
+
+    def _look_sure(self, role: str) -> None:
+        self.remove_button.setProperty("role", role)
+        self.remove_button.style().polish(self.remove_button)
 
     def _ask(self) -> None:
         row = self.table.selected()

@@ -167,6 +167,11 @@ class Confirm:
         """What is asked about now; "" = nothing."""
         return self._name if self._clock_s() - self._at_s < ARM_S else ""
 
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until nothing is asked any more; 0 where nothing is."""
+        return max(0.0, ARM_S - (self._clock_s() - self._at_s)) if self.name else 0.0
+
     def press(self, name: str) -> bool:
         """Answers whether this press means it."""
         now = self._clock_s()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action, Refusal, RolloutPlan
 from cockpit.domain.strategy import Rollout
@@ -42,7 +44,8 @@ class CardDeeds:
             # laid out again only for another plan: it asks the same questions once more
             self._draft = (planned.facts, self._cockpit.rollouts.draft(service, environment, version))
         draft = self._draft[1]
-        return (draft, None) if isinstance(draft, Refusal) else (planned, draft)
+        # the refusal of the steps is kept, the facts beside it are those of now
+        return (replace(draft, preflight=planned.preflight), None) if isinstance(draft, Refusal) else (planned, draft)
 
     def each(self, plan: Planned | None) -> tuple[RolloutPlan | Refusal, ...]:
         """What a rollback of several services would do to each, in the order of its steps."""

@@ -12,7 +12,7 @@ from cockpit.domain.release import DeployState, Version
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan, expected_s
 from cockpit.domain.statements import Hold, Statement, holds, requests
 from cockpit.domain.strategy import Rollout, Step
-from ui.models.text import duration_text, ms_text, plain, time_text
+from ui.models.text import duration_text, ms_text, plain, plural, time_text
 from ui.models.trust import NAME
 from ui.widgets.arming import Followed
 from ui.widgets.texts import RowContent
@@ -146,6 +146,7 @@ class CardFacts:
             rows.append(self._latency_row(action))
         if action.kind == "rollback" and action.state is ActionState.DONE and action.from_digest:
             rows.append(self._held_row(action))
+        rows += self._alert_rows(action)
         number = self._journal_number(action)
         if number:
             rows.append(("", f"journal no. {number:,}", "", "activity"))
@@ -164,6 +165,18 @@ class CardFacts:
         now = ms_text(fact.value.point.p99_ms)
         state, words = ("warning", "above its band") if fact.value.outside else ("ok", "in its band")
         return (state, f"p99 {now}, {words}", "", "latency")
+
+    def _alert_rows(self, action: Action) -> list[RowContent]:
+        """What fires there now; nothing where no alerting system is connected."""
+        facts, now_us = self._cockpit.store.state.alerts.values(), self._cockpit.clock_us()
+        if not facts:
+            return []
+        here = [a for f in facts for a in f.value if a.fires and a.concerns(action.service, action.environment)]
+        names = ", ".join(dict.fromkeys(plain(a.name, 60) for a in here))
+        if any(f.stale(now_us) for f in facts):
+            return [("unknown", f"alerts: not known now{f'; last heard: {names}' if names else ''}", "", "alerts")]
+        state = "bad" if any(a.critical for a in here) else "warning" if here else "ok"
+        return [(state, f"{plural(len(here), 'alert')}: {names}" if here else "no alert", "", "alerts")]
 
     def _journal_number(self, action: Action) -> int:
         if action.key in self._journal:

@@ -19,8 +19,12 @@ NAMED = 4  # marks that carry their names; the others are lines, named under the
 TOUCH_PX = 6
 
 
+_LINES = {"rollback": Qt.PenStyle.DashLine, "alert": Qt.PenStyle.DotLine}
+_SIGNS = {"rollback": "▼ ", "alert": "■ "}
+
+
 class Mark(Struct, frozen=True):
-    """Something that happened: kind is deploy or rollback."""
+    """Something that happened: kind is deploy, rollback or alert."""
 
     at_us: int
     kind: str
@@ -109,7 +113,8 @@ class Overlay(QWidget):
         for mark in self.marks:
             x = round(self.x_of(mark.at_us / 1e6)) + 0.5
             if self.area.left() <= x <= self.area.right():
-                painter.setPen(QPen(line, 1, Qt.PenStyle.DashLine if mark.kind == "rollback" else Qt.PenStyle.SolidLine))
+                ink = theme.bad if mark.kind == "alert" else line
+                painter.setPen(QPen(ink, 1, _LINES.get(mark.kind, Qt.PenStyle.SolidLine)))
                 painter.drawLine(QLineF(x, self.area.top(), x, self.area.bottom()))
         taken: list[QRectF] = []
         for mark in self.named:
@@ -119,7 +124,7 @@ class Overlay(QWidget):
         face = font("muted")
         metrics = QFontMetrics(face)
         x = round(self.x_of(mark.at_us / 1e6)) + 0.5
-        text = metrics.elidedText(("▼ " if mark.kind == "rollback" else "▲ ") + plain(mark.text, 60), Qt.TextElideMode.ElideMiddle, 200)
+        text = metrics.elidedText(_SIGNS.get(mark.kind, "▲ ") + plain(mark.text, 60), Qt.TextElideMode.ElideMiddle, 200)
         box = QRectF(x + 3, self.area.top() + 2, metrics.horizontalAdvance(text) + 8, metrics.height() + 2)
         if box.right() > self.area.right():
             box.moveRight(x - 3)

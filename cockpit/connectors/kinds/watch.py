@@ -20,6 +20,13 @@ def _openmetrics(options: Options, secret: Secret) -> Any:
     return OpenMetricsScraper(names, path=options.get("path") or "/metrics", token=secret, ca_file=options.get("ca_file", ""))
 
 
+def _http_probe(options: Options, secret: Secret) -> Any:
+    from cockpit.connectors.http_probe import HttpProbe
+
+    paths, ca_file = options.get("paths") or "/healthz", options.get("ca_file", "")
+    return HttpProbe(paths, options.get("rate") or "2", options.get("timeout_s") or "2", token=secret, ca_file=ca_file)
+
+
 def _prometheus(options: Options, secret: Secret) -> Any:
     from cockpit.connectors.prometheus import PrometheusMetrics, Selection
 
@@ -29,9 +36,10 @@ def _prometheus(options: Options, secret: Secret) -> Any:
 
 
 def _alertmanager(options: Options, secret: Secret) -> Any:
-    from cockpit.connectors.alertmanager import Alertmanager
+    from cockpit.connectors.alertmanager import Alertmanager, Labels
 
-    return Alertmanager(client(options, secret, "The alerting system"))
+    labels = Labels(options.get("service_label") or "service", options.get("environment_label") or "environment")
+    return Alertmanager(client(options, secret, "The alerting system"), labels=labels)
 
 
 KINDS: tuple[ConnectorSpec, ...] = (
@@ -49,6 +57,23 @@ KINDS: tuple[ConnectorSpec, ...] = (
         ),
         create=_openmetrics,
         rights=("read each node's metrics page",),
+    ),
+    ConnectorSpec(
+        kind="http-probe",
+        title="Requests of our own (active probe)",
+        ports=("MetricsApi",),
+        fields=(
+            Field(
+                "paths", "Paths", required=False, default="/healthz", description="operation=/path, or /path; separated by spaces or lines"
+            ),
+            Field("rate", "Requests a second", kind="number", required=False, default="2", description="To each node and path; 0.1 to 50"),
+            Field("timeout_s", "Time limit (seconds)", kind="number", required=False, default="2", description="Later is an error"),
+            TOKEN,
+            CA_FILE,
+        ),
+        create=_http_probe,
+        rights=("ask each node for these paths",),
+        shared=True,
     ),
     ConnectorSpec(
         kind="prometheus",
@@ -74,7 +99,13 @@ KINDS: tuple[ConnectorSpec, ...] = (
         kind="alertmanager",
         title="Alertmanager",
         ports=("AlertsApi",),
-        fields=(Field("url", "Address", kind="url", description="Where it lives, without /api/v2"), TOKEN, CA_FILE),
+        fields=(
+            Field("url", "Address", kind="url", description="Where it lives, without /api/v2"),
+            Field("service_label", "Service label", required=False, default="service", description="Names an alert's service"),
+            Field("environment_label", "Environment label", required=False, default="environment", description="Names its environment"),
+            TOKEN,
+            CA_FILE,
+        ),
         create=_alertmanager,
         rights=("read alerts and silences", "make silences and end them"),
         shared=True,
