@@ -12,7 +12,19 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cockpit import cli_act, cli_connect, cli_place, cli_policy, cli_read, cli_rollout, cli_unblock, cli_watch, cli_words
+from cockpit import (
+    cli_act,
+    cli_connect,
+    cli_judge,
+    cli_place,
+    cli_policy,
+    cli_read,
+    cli_regressions,
+    cli_rollout,
+    cli_unblock,
+    cli_watch,
+    cli_words,
+)
 from cockpit.cli_arguments import Usage, parser
 from cockpit.cli_session import Session, session
 from cockpit.cli_text import Out, plain
@@ -38,12 +50,14 @@ READ: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Docume
     **cli_rollout.COMMANDS,
     **cli_unblock.COMMANDS,
     **cli_watch.COMMANDS,
+    **cli_regressions.COMMANDS,
 }
 ALONE: dict[str, tuple[Callable[[Paths, Out, Namespace], Document], Callable[[Document, Out], list[str]]]] = {
     "open": (cli_place.open_repository, cli_place.text_of_open),
     "playground": (cli_place.playground, cli_place.text_of_playground),
     "policy": (cli_policy.policy, cli_policy.text_of_policy),
     "connect": (cli_connect.connect, cli_connect.text_of_connect),
+    "judge": (cli_judge.judge, cli_judge.text_of_judge),
 }
 
 
@@ -78,6 +92,8 @@ def _check(options: Namespace) -> None:
         cli_place.check_playground(options)
     if options.command == "connect":
         cli_connect.check_connect(options)
+    if options.command == "regressions":
+        cli_regressions.check_regressions(options)
     if options.command == "activity" and options.csv and options.json:
         raise Usage("--csv and --json cannot both be.", hint="Choose one.")
 

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 import cockpit
 from cockpit.cli_arguments_connect import CONNECT
+from cockpit.cli_arguments_judge import JUDGE
+from cockpit.cli_arguments_measure import MEASURE
 from cockpit.cli_arguments_rollout import ROLLOUT
 from cockpit.cli_arguments_watch import WATCH
 from cockpit.cli_arguments_words import WORDS
@@ -231,6 +233,7 @@ COMMANDS = (
     ),
     *(Command(*word) for word in ROLLOUT),
     *(Command(*word) for word in WATCH),
+    *(Command(*word) for word in MEASURE),
     Command(
         "activity",
         "the journal: who did what, and what became of it",
@@ -247,6 +250,7 @@ COMMANDS = (
         _sources,
     ),
     *(Command(*word) for word in CONNECT),
+    *(Command(*word) for word in JUDGE),
     Command(
         "policy",
         "the rules in force, and a change of them that waits for your word",

@@ -54,7 +54,10 @@ WATCH: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
         "gates",
         "steps of other systems that wait for a person",
         "gates\n  release-cockpit gates order-gateway --json",
-        "{gates: [{id, connection, service, environment, version, title, approve, reject, who, mine, asked_at_us, age_s, url, stale}]}",
+        (
+            "{gates: [{id, connection, service, environment, version, title, approve, reject, who, mine, asked_at_us,\n"
+            "  age_s, url, stale}],\n  late: [{id, source, service}]}"
+        ),
         _gates,
     ),
     (

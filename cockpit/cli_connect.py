@@ -90,6 +90,8 @@ class _Desk:
         if wrong:
             told = tuple(f"{name}: {words}" for name, words in wrong.items())
             hint = f"`release-cockpit connect --list` shows the options of {kind.kind}."
+            if "id" in wrong and draft.id in self.settings.connections:
+                hint = f"Choose another name, or change that one: `release-cockpit connect --change {draft.id}`."
             raise ConfigError(f"The connection is not right: {'; '.join(told)}.", hint=hint, title="Not a connection", problems=told)
         refusal = None if options.test_only else why_not(self.paths.config, self.settings)
         if refusal is not None:
@@ -102,6 +104,7 @@ class _Desk:
         return self._told(draft, done, found, self._written(draft, kind, secret))
 
     def _written(self, draft: Draft, kind: Kind, secret: str) -> Written:
+        former = self.secrets.get(draft.id) if secret and draft.before is not None else ""
         if secret and not self.secrets.set(draft.id, secret):
             raise StorageError(
                 f"The token cannot be kept. {self.secrets.reason}",
@@ -113,7 +116,10 @@ class _Desk:
                 written = Bench(self.paths.config, keeper, self.secrets).save(draft, kind, "")
                 return self._taken(keeper, written)
         except Exception:
-            if secret and draft.before is None:
+            # nothing was saved, so the token is the one of before, too
+            if secret and former:
+                self.secrets.set(draft.id, former)
+            elif secret:
                 self.secrets.delete(draft.id)
             raise
 
@@ -225,7 +231,7 @@ def text_of_connect(document: Document, out: Out) -> list[str]:
         lines.append(state_text("ok", f"{plain(c['id'])} reaches {plain(t['reached'])}{who}, in {t['took_ms']:,.0f} ms", out.colour))
         lines += [state_text("warning", f"missing: {plain(m)}", out.colour) for m in t["missing"]]
     if c["done"] != "tested":
-        where = f" in {plain(c['path'])}" if c["path"] else ""
+        where = f" {'from' if c['done'] == 'removed' else 'in'} {plain(c['path'])}" if c["path"] else ""
         lines.append(state_text("done", f"{plain(c['id'])}: {c['done']}{where}", out.colour))
         lines += [state_text("warning", plain(c[name]), out.colour) for name in ("waits", "memory") if c[name]]
         if not c["waits"]:
@@ -241,7 +247,7 @@ def _text_of_list(document: Document, out: Out) -> list[str]:
             origin = f" ({plain(k['origin'])})" if k["origin"] else ""
             lines.append(f"  {plain(k['kind'])}: {plain(k['title'])}{origin}: {plain(', '.join(k['words']), 200)}")
             rows: list[list[Cell]] = [[f["name"], _needed(f), plain(_said(f), 200)] for f in k["fields"] if f["kind"] != "secret"]
-            lines += table((Column("option"), Column(""), Column("", limit=96)), rows, indent="    ")[1:]
+            lines += table((Column("option"), Column(""), Column("", limit=160)), rows, indent="    ")[1:]
             secret = next((f for f in k["fields"] if f["kind"] == "secret"), None)
             if secret is not None:
                 lines.append(f"    token: {plain(secret['title'])}, {'needed' if secret['required'] else 'where it is asked for'}")

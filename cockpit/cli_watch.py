@@ -33,7 +33,7 @@ def show_alerts(session: Session, options: Namespace) -> Document:
     session.load("AlertsApi")
     state, now = session.cockpit.store.state, session.cockpit.clock_us()
     if not state.alerts:
-        raise NotAllowed("No alerting system is connected.", hint="Add a connection of kind alertmanager to the settings.")
+        raise NotAllowed("No alerting system is connected.", hint="Add one: `release-cockpit connect alertmanager alerts --set url=...`.")
     (service,) = session.services(options.service) if options.service else ("",)
     environment = session.environments(options.environment)[0] if options.environment else ""
     rows = [
@@ -113,16 +113,23 @@ def show_gates(session: Session, options: Namespace) -> Document:
     session.load("Gates")
     (service,) = session.services(options.service) if options.service else ("",)
     state, now = session.cockpit.store.state, session.cockpit.clock_us()
+    asked = [(c, s) for c in session.cockpit.connections.all if "Gates" in c.ports for s in c.services if service in ("", s)]
+    if not asked:
+        raise NotAllowed("No system in which steps wait for a person is connected.", hint="`release-cockpit connect --list` names them.")
+    facts = [(c.id, c.title, s, state.gates.get(gate_key(s, c.id))) for c, s in asked]
+    late = [{"id": i, "source": title, "service": s} for i, title, s, fact in facts if fact is None or fact.stale(now)]
+    if len(late) == len(facts):
+        session.result = FAILED
     rows = []
     for source_id, gate in gates_of(state, service):
         fact = state.gates[gate_key(gate.service, source_id)]
         age_s = (now - gate.asked_at_us) / 1e6 if gate.asked_at_us else None
         rows.append({**msgspec.to_builtins(gate), "connection": source_id, "age_s": age_s, "stale": fact.stale(now)})
-    return {"gates": rows}
+    return {"gates": rows, "late": late}
 
 
 def text_of_gates(document: Document, session: Session) -> list[str]:
-    """A row a step that waits."""
+    """A row a step that waits; what nobody told is never said to be nothing."""
     names = ("id", "connection", "service", "environment", "version", "waits", "since", "who may", "you")
     columns = tuple(Column(name, name == "since") for name in names)
     mine = {True: "yes", False: "no", None: "not known"}
@@ -134,7 +141,11 @@ def text_of_gates(document: Document, session: Session) -> list[str]:
         ]
         for g in document["gates"]
     ]
-    return table(columns, rows, session.out.colour) if rows else [state_text("ok", "nothing waits elsewhere", session.out.colour)]
+    lines = table(columns, rows, session.out.colour) if rows else []
+    for system in document["late"]:
+        words = f"{plain(system['source'])} does not answer: what waits there for {plain(system['service'])} is not known"
+        lines.append(state_text("stale", words, session.out.colour))
+    return lines or [state_text("ok", "nothing waits elsewhere", session.out.colour)]
 
 
 def answer_gate(session: Session, options: Namespace) -> Document:

@@ -38,7 +38,7 @@ def _known(session: Session, options: Namespace) -> tuple[Version, str]:
     return session.version(service, version.name), environment
 
 
-def _recorded(session: Session, stands: Callable[[], bool]) -> None:
+def recorded(session: Session, stands: Callable[[], bool]) -> None:
     """Wait until the word stands; CockpitError with what the cockpit said where it does not."""
     notices = session.cockpit.notices
     before = len(notices.history)
@@ -65,7 +65,7 @@ def approve(session: Session, options: Namespace) -> Document:
     cockpit, before = session.cockpit, len(session.cockpit.store.state.approvals)
     say = cockpit.words.reject if options.reject else cockpit.words.approve
     say(version, environment, options.comment)
-    _recorded(session, lambda: len(cockpit.store.state.approvals) > before)
+    recorded(session, lambda: len(cockpit.store.state.approvals) > before)
     decision = status.decision(cockpit.store.state, version, environment, cockpit.rules, cockpit.clock_us())
     return {
         "approval": {
@@ -98,7 +98,7 @@ def hold(session: Session, options: Namespace) -> Document:
     """Hold a version in an environment."""
     version, environment = _known(session, options)
     session.cockpit.words.hold(version, environment, options.reason)
-    _recorded(session, lambda: _held(session, version, environment) is not None)
+    recorded(session, lambda: _held(session, version, environment) is not None)
     found = _held(session, version, environment)
     return {"hold": msgspec.to_builtins(found)}
 
@@ -110,7 +110,7 @@ def clear(session: Session, options: Namespace) -> Document:
     if found is None:
         raise NotAllowed(f"{plain(version.name)} is not held in {plain(environment)}.", hint="See `release-cockpit holds`.")
     session.cockpit.words.clear(found, options.reason)
-    _recorded(session, lambda: _held(session, version, environment) is None)
+    recorded(session, lambda: _held(session, version, environment) is None)
     return {"cleared": msgspec.to_builtins(found)}
 
 
@@ -164,7 +164,7 @@ def override(session: Session, options: Namespace) -> Document:
             o for o in standing if (o.environment, o.service, o.who) == (environment, service, cockpit.actions.me.who) and o.at_us >= now
         ]
 
-    _recorded(session, lambda: bool(mine()))
+    recorded(session, lambda: bool(mine()))
     return {"override": msgspec.to_builtins(mine()[-1])}
 
 
@@ -192,7 +192,7 @@ def end_override(session: Session, options: Namespace) -> Document:
         raise NotAllowed(f"No freeze of {plain(service) or 'any service'} in {plain(environment)} is passed now: there is nothing to end.")
     for one in found:
         cockpit.words.end_override(one, options.reason)
-        _recorded(session, partial(_gone, standing, one.id))
+        recorded(session, partial(_gone, standing, one.id))
     return {"ended": [msgspec.to_builtins(o) for o in found]}
 
 
@@ -227,7 +227,7 @@ def sign_off(session: Session, options: Namespace) -> Document:
         raise NotAllowed(words, hint="See `release-cockpit debts`.")
     debt: Debt = found[0]
     cockpit.words.sign_off(debt, options.comment)
-    _recorded(session, lambda: all(d.about != debt.about for d in debts(cockpit.store.state.statements)))
+    recorded(session, lambda: all(d.about != debt.about for d in debts(cockpit.store.state.statements)))
     return {"signed_off": msgspec.to_builtins(debt)}
 
 
@@ -292,7 +292,7 @@ def withdraw(session: Session, options: Namespace) -> Document:
         raise NotAllowed(words, hint="`release-cockpit requests` lists those that stand, with their ids.")
     request = found[0]
     session.cockpit.words.withdraw(request, options.reason)
-    _recorded(session, lambda: _gone(lambda: _requests(session), request.id))
+    recorded(session, lambda: _gone(lambda: _requests(session), request.id))
     return {"withdrawn": _request(request)}
 
 

@@ -87,7 +87,7 @@ class Cockpit:
         self.lock: DataLock | None = None
         self.home = paths.config.parent  # the folder of the settings in use
         self.policy_start: Start | None = None  # what was in force at the start; None: the playground's settings
-        self._database = database
+        self.database = database
         self.keeper = Keeper(self.history, self.store)
         self._asked: deque[tuple[str, str, str]] = deque(maxlen=24)
         self._ends: list[Callable[[], None]] = []
@@ -109,7 +109,7 @@ class Cockpit:
 
         self.runner = Runner(self.main)
         self.connections = Connections()
-        self.journal = Journal(self._database, process_owner(), self.clock_us) if self._database else None
+        self.journal = Journal(self.database, process_owner(), self.clock_us) if self.database else None
         self.latency = LatencyBook(self.runner, None if self.read_only else self.history, self.clock_us)
         self.sync = Sync(self.main, self.runner, self.store, self.notices, self.clock_us)
         self.secrets = Secrets(os.environ)
@@ -216,8 +216,8 @@ class Cockpit:
         from cockpit.services.jobs import SourceJob
 
         connected = outcome.value.connected
-        for problem in outcome.value.problems:
-            self.notices.error(problem, place="sources")
+        self.notices.over("connect")
+        self.notices.stand("connection", outcome.value.problems, "sources")
         # those before may be about to be asked by what is under way: they live until the next ones come
         for old in self._retired:
             old.connector.close_all()
@@ -237,6 +237,8 @@ class Cockpit:
 
         self.sync.demand = demand
         self.sync.begin(self.connections, jobs, self.settings.poll.interval_s, deadline_s)
+        if self._reader is not None:
+            self._reader.keep(c.id for c in connected)
         self.ready = True
 
     def renew(self, source_id: str) -> None:
@@ -361,8 +363,8 @@ class Cockpit:
         """Stop asking, keep what is known, let go of the data directory."""
         if self.whole:
             self._stop()
-        if self._database is not None:
-            self._database.close()
+        if self.database is not None:
+            self.database.close()
         if self.lock is not None:
             self.lock.release()
 

@@ -171,6 +171,7 @@ class Reader:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._made: dict[str, Make] = {}
+        self._forgotten: set[str] = set()  # what is made anew, even where it looks the same
         self._life: Life | None = None
         self._closed = False
 
@@ -182,8 +183,9 @@ class Reader:
         """A connector of that kind that lives over there; it takes the place of one that was added under this name before."""
         make = Make(source, kind, options)
         with self._lock:
-            if self._made.get(source) != make:
+            if self._made.get(source) != make or source in self._forgotten:
                 self._made[source] = make
+                self._forgotten.discard(source)
                 if self._life is not None and self._life.alive:
                     self._life.tell(make)
         return Remote(self, source)
@@ -191,7 +193,16 @@ class Reader:
     def forget(self, source: str) -> None:
         """The next `add` makes it anew over there, even where nothing but its token is another one."""
         with self._lock:
-            self._made.pop(source, None)
+            self._forgotten.add(source)
+
+    def keep(self, sources: Iterable[str]) -> None:
+        """End all others over there: some ask their systems without being asked themselves."""
+        kept = set(sources)
+        with self._lock:
+            for source in self._made.keys() - kept:
+                del self._made[source]
+                if self._life is not None and self._life.alive:
+                    self._life.tell(Make(source, "", {}))
 
     def call(self, source: str, method: str, arguments: tuple[Any, ...]) -> Any:
         """Ask and wait. Raises what the connector raised; Unreachable where the process ended meanwhile or stays silent."""
@@ -287,6 +298,11 @@ class Server:
         from cockpit.connecting import PerThread
         from cockpit.connectors.registry import create, spec
 
+        if not made.kind:
+            removed = self._connectors.pop(made.source, None)
+            if removed is not None:
+                removed.close_all()
+            return
         before = self._connectors.get(made.source)
         make = partial(create, made.kind, made.options, partial(self._ask, made.source))
         self._connectors[made.source] = PerThread(make, spec(made.kind).shared)
@@ -306,7 +322,10 @@ class Server:
 
     def _answer(self, call: Call) -> None:
         try:
-            value = getattr(self._connectors[call.source], call.method)(*call.arguments)
+            connector = self._connectors.get(call.source)
+            if connector is None:
+                raise Unreachable("This connection was removed.")
+            value = getattr(connector, call.method)(*call.arguments)
             body = frame(self._with_difference(call, value))
         except ConnectorError as error:
             body = frame(Answer(call.number, error=error))

@@ -25,7 +25,7 @@ class Call(Struct):
 
 
 class Make(Struct):
-    """A connector to make: kind and options as the registry takes them."""
+    """A connector to make: kind and options as the registry takes them; without a kind one to end."""
 
     source: str
     kind: str

@@ -14,6 +14,8 @@ from cockpit.services.gates import GateActions
 from cockpit.services.holding import Holding
 from cockpit.services.locks import Locks
 from cockpit.services.nodes import Nodes
+from cockpit.services.polled import told_by
+from cockpit.services.regressions import Regressions
 from cockpit.services.requests import Requests
 from cockpit.services.rollout_record import Record
 from cockpit.services.rollout_wiring import hands_of
@@ -21,6 +23,7 @@ from cockpit.services.rollouts import Rollouts
 from cockpit.services.silences import Silences
 from cockpit.services.telling import Telling
 from cockpit.services.words import Words
+from cockpit.storage.measures import Measures
 
 if TYPE_CHECKING:
     from cockpit.connectors.ports import Lock
@@ -66,6 +69,9 @@ class Trust:
         self.nodes = Nodes(store, connections, self.deeds, clock_us)
         self.gates = GateActions(store, connections, self.deeds, clock_us)
         self.nodes.refresh = self.gates.refresh = cockpit.sync.refresh_kind
+        measures = Measures(cockpit.database) if cockpit.database is not None else None
+        self.regressions = Regressions(store, runner, main, measures, notices, clock_us)
+        self.regressions.load_run = cockpit.actions.load_run
         self.words.said.append(self.telling.said)
         if cockpit.execution is not None:
             cockpit.execution.ended += [self.silences.heard, self.telling.heard]
@@ -75,6 +81,7 @@ class Trust:
         rules, settings = self._cockpit.rules, self._cockpit.settings
         self.words.me, self.words.rules, self.words.read_only = me, rules, read_only
         self.locks.rules = rules
+        self.regressions.read_only = read_only
         self.calendars.configured = configured_in(settings.connections)
         self.calendars.hard = hard_in(settings.connections)
         self._cockpit.actions.decisions.instruct(rules)
@@ -89,12 +96,13 @@ class Trust:
         self._cockpit.actions.decisions.use(keepers)
         self.locks.lock = lock
         state = self._cockpit.store.state
-        self._cockpit.store.apply(alerts=asked_of(connected, state))
+        self._cockpit.store.apply(alerts=asked_of(connected, state), **told_by(connected, state))
         self.silences.connected()
         return keepers
 
     def recover(self) -> None:
-        """Take up what a process that is gone left of silences and deeds."""
+        """Take up what a process that is gone left of silences and deeds; measure over versions from the first time on."""
+        self.regressions.begin()
         self.silences.recover()
         self.deeds.recover()
 
@@ -104,5 +112,5 @@ class Trust:
         self.rollouts.close()
         self._holding.close()
         self._alerts.close()
-        for part in (self.silences, self.telling, self.deeds):
+        for part in (self.silences, self.telling, self.deeds, self.regressions):
             part.close()

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +201,15 @@ def test_an_outcome_that_stays_unknown_is_3_and_is_taken_up_later(world: World, 
     assert world.deployer.count("deploy") == sent
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl+C is heard here, also where these tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_while_following_is_3_and_says_how_to_look(world: World, run: Run) -> None:
     world.deployer.hooks["deployment"] = lambda _: os.kill(os.getpid(), signal.SIGINT)
     result, _, err = run("rollback", "gateway", "production", "--yes")
@@ -219,6 +228,7 @@ def test_what_breaks_while_following_is_3(world: World, run: Run, monkeypatch: p
     assert "a defect" in err
 
 
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_before_anything_was_sent_is_1(world: World, run: Run) -> None:
     world.source.hooks["fingerprint"] = lambda: os.kill(os.getpid(), signal.SIGINT)
     result, _, err = run("rollback", "gateway", "production", "--yes")

@@ -107,6 +107,15 @@ def test_a_file_that_cannot_be_written_leaves_no_token_behind(run: Run, config: 
     assert ring.kept == {}
 
 
+def test_a_change_that_cannot_be_saved_leaves_the_token_of_before(run: Run, config: Path, ring: MemoryKeyring, server: TokenServer) -> None:
+    assert run("ci-v1", "ci", "--set", f"url={server.url}", "--token-stdin", typed=f"{TOKEN}\n")[0] == 0
+    config.chmod(0o444)
+    result, _, err = run("--change", "ci", "--set", f"url={server.url}/", "--untested", "--token-stdin", typed="another-token\n")
+    assert result == 1
+    assert "read-only" in err
+    assert ring.kept == {(SERVICE_NAME, "ci"): TOKEN}
+
+
 def test_tested_saved_changed_and_removed(run: Run, config: Path, ring: MemoryKeyring, server: TokenServer) -> None:
     url = f"url={server.url}"
     result, out, _ = run("ci-v1", "ci", "--set", url, "--token-stdin", "--test-only", "--json", typed=f"{TOKEN}\n")
@@ -122,7 +131,9 @@ def test_tested_saved_changed_and_removed(run: Run, config: Path, ring: MemoryKe
     assert said == {"kind": "ci-v1", "url": server.url, "services": ["gw"]}
     assert config.read_text("utf-8").startswith(CONFIG)
 
-    assert run("ci-v1", "ci", "--set", url)[0] == 2, "the name is taken"
+    result, _, err = run("ci-v1", "ci", "--set", url)
+    assert result == 2, "the name is taken"
+    assert "connect --change ci" in err
     assert run("--test", "ci")[0] == 0
     assert "ca.pem" in run("--change", "ci", "--set", "ca_file=ca.pem", "--untested")[2], "the connector's own refusal, before it is saved"
     result, out, _ = run("--change", "ci", "--set", f"url={server.url}/", "--set", "ca_file=", "--untested", "--json")

@@ -82,7 +82,7 @@ class Wide(World):
         parts = (
             (("Traffic", "Drain"), "lb", self.balancer),
             (("AlertsApi", "Notifier"), "am", self.alerts),
-            (("Gates",), "forge", self.gates),
+            (("Gates",) if self.gates is not None else (), "forge", self.gates),
         )
         more = tuple(Connected(i, i, "fake", ports, (SERVICE,), PerThread(lambda s=s: s)) for ports, i, s in parts)
         return Made((*super().connect().connected, *more))
@@ -204,3 +204,15 @@ def test_a_dead_alerting_system_and_receiver_hold_no_rollback_up(world: Wide, ru
     result, _, err = run("rollback", SERVICE, "production", "--yes")
     assert result == 0
     assert "am: nobody was told" in err
+
+
+def test_steps_are_never_said_to_be_none_where_nobody_told(world: Wide, run: Run) -> None:
+    world.gates.hooks["gates"] = lambda *_: (_ for _ in ()).throw(Unreachable("no route"))
+    result, out, _ = run("gates")
+    assert (result, "nothing waits" in out) == (1, False)
+    assert f"forge does not answer: what waits there for {SERVICE} is not known" in out
+    assert json.loads(run("gates", "--json")[1])["late"] == [{"id": "forge", "source": "forge", "service": SERVICE}]
+    world.gates = None  # type: ignore[assignment]
+    result, out, err = run("gates")
+    assert (result, "nothing waits" in out) == (2, False)
+    assert "No system in which steps wait for a person is connected" in err

@@ -18,7 +18,7 @@ import pytest
 from cockpit.domain.checks import CheckRun, CheckState
 from cockpit.domain.errors import AuthFailed, BadPayload, NotAllowed, NotFound, RateLimited, Unreachable
 from cockpit.domain.metrics import Histogram, Reading
-from cockpit.domain.release import Artifact, Changes, Fleet
+from cockpit.domain.release import Artifact, Changes, Fleet, Node
 from cockpit.reading import Reader, Server
 from cockpit.reading_wire import HELD, Answer, Call, Patch, Same, difference, hold, pays, receive, restore
 
@@ -348,7 +348,7 @@ def test_a_process_that_talks_nonsense_is_ended(
 
         monkeypatch.setattr("cockpit.reading.receive", broken)
         # the listener is in the true `receive` already: this answer still comes, and what is read after it is broken
-        with pytest.raises(RuntimeError, match="KeyError"):
+        with pytest.raises(Unreachable, match="removed"):
             reader.call("nobody", "runs", ("gw",))
     thread.join(10)
     monkeypatch.undo()
@@ -365,3 +365,27 @@ def test_a_connector_added_again_with_other_options_is_the_one_asked(reader: Rea
     process = process_of(reader)
     assert add(reader, ci).runs("gw")[0].id == "r1"
     assert process_of(reader) is process
+
+
+def test_a_connection_that_was_removed_is_ended_over_there(reader: Reader, ci: Ci, eventually: Callable[..., Any]) -> None:
+    """What asks its systems without being asked would go on for as long as the window is open."""
+    address = f"http://127.0.0.1:{ci.server_address[1]}"
+    probe = reader.add("probe", "http-probe", {"paths": "/v1/services/gw/runs", "rate": "50"})
+    node = Node("n1", "gw", "prod", "1.0", "c", "d", True, address)
+    eventually(lambda: probe.read((node,)) and len(ci.seen) > 5)
+    reader.keep(["ci"])
+    with pytest.raises(Unreachable, match="removed"):
+        probe.read((node,))
+    ended_at, remote = len(ci.seen), add(reader, ci)
+    for _ in range(30):
+        remote.runs("gw")
+    assert len(ci.seen) <= ended_at + 31, "its own thirty, and one that was on its way"
+
+
+def test_a_connection_with_another_token_is_made_anew(reader: Reader, ci: Ci) -> None:
+    tokens = iter(("old", "new"))
+    reader._secret = lambda source: next(tokens)
+    add(reader, ci).runs("gw")
+    reader.forget("ci")
+    add(reader, ci).runs("gw")
+    assert ci.seen == ["Bearer old", "Bearer new"]

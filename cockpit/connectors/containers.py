@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock
 
+from cockpit.connectors.after import a_change
 from cockpit.connectors.engine_hosts import Hosts, pieces
 from cockpit.connectors.engine_moves import move, put_aside, withdrawn
 from cockpit.connectors.engine_state import AT_WORK, WAITING, View, labels_of, node_of, parts_of, record_in
@@ -90,7 +91,10 @@ class Containers:
 
     def deploy(self, request: DeployRequest, key: str) -> Deployment:
         """Make the new containers on all nodes, then replace the first. Nothing is begun where a node to change is silent."""
-        known = self.find(key)
+        known, unsure = self._search(key)
+        for (environment, name), error in unsure.items() if known is None else ():
+            if environment == request.environment and (name in request.nodes or not request.nodes):
+                raise error  # the record lies on the nodes to change; a host that is away elsewhere must not stop a rollback here
         if known is not None:
             if (known.service, known.environment, known.digest) != (request.service, request.environment, request.digest):
                 raise Rejected("This key belongs to another deployment.", hint="Start it again as a new one.", status=422)
@@ -101,17 +105,29 @@ class Containers:
             record = self._record(request, key, fleet, views, silent)
             images = self._images(record, views)
             self._begin(record, views, images)
-            views, silent = self._hosts.look(request.service, request.environment)
-            return self._carry_on(views, pieces(views, silent, request.service, request.environment)[key], silent)
+            with a_change("Every host"):
+                views, silent = self._hosts.look(request.service, request.environment)
+            parts = pieces(views, silent, request.service, request.environment).get(key)
+            if not parts:
+                hint = "It is asked by the key what became of it."
+                raise OutcomeUnknown(f"It was begun, and no host shows it now: {'; '.join(silent.values())[:300]}", hint=hint)
+            return self._carry_on(views, parts, silent)
 
     def find(self, key: str) -> Deployment | None:
         """The deployment with this key; Unreachable where no host knows it and one did not answer."""
-        silent: ConnectorError | None = None
+        found, unsure = self._search(key)
+        if found is None and unsure:
+            raise list(unsure.values())[-1]
+        return found
+
+    def _search(self, key: str) -> tuple[Deployment | None, dict[tuple[str, str], ConnectorError]]:
+        """The deployment with this key; where there is none, which nodes could not say, by environment and name."""
+        unsure: dict[tuple[str, str], ConnectorError] = {}
         for environment, engines in self._hosts.engines.items():
             answers = ask(engines, lambda engine: engine.containers())
-            for answer in answers.values():
+            for name, answer in answers.items():
                 if isinstance(answer, ConnectorError):
-                    silent = answer
+                    unsure[environment, name] = answer
                     continue
                 records = [record_in(container.labels) for container in answer]
                 found = next((r for r in records if r is not None and r.key == key and r.environment == environment), None)
@@ -119,10 +135,8 @@ class Containers:
                     views, unseen = self._hosts.look(found.service, environment)
                     parts = pieces(views, unseen, found.service, environment).get(key)
                     if parts:
-                        return combine(parts, unseen)
-        if silent is not None:
-            raise silent
-        return None
+                        return combine(parts, unseen), {}
+        return None, unsure
 
     def deployment(self, deployment_id: str) -> Deployment:
         """One deployment, node by node; goes one move further where it is time."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from cockpit.connectors.engine_host import Engine
-from cockpit.connectors.engine_state import AT_WORK, KEY, WAITING, View, short, verdict
+from cockpit.connectors.engine_state import AT_WORK, KEY, WAITING, View, short, unstartable, verdict
 from cockpit.connectors.rolling import Record
 from cockpit.domain.errors import ConnectorError, OutcomeUnknown
 
@@ -45,12 +45,12 @@ def move(engine: Engine, view: View, record: Record, setup: Setup) -> None:
     if new is None:
         new = view.containers[WAITING]
         engine.rename(new.id, AT_WORK)
-    if not new.started_at_us:
+    if not new.started_at_us and not unstartable(view, new, record, setup.check_s):
         if old is not None and old.running:
             engine.stop(old, setup.stop_s)
         engine.start(new)
         return
-    what = verdict(view, new, record, setup.check_s)
+    what = "failed" if not new.started_at_us else verdict(view, new, record, setup.check_s)
     if what == "done":
         if old is not None and old.name == view.name:
             engine.rename(old.id, f"{view.name}.before-{short(record.key)}")

@@ -131,6 +131,15 @@ def verdict(view: View, container: Container, record: Record, check_s: float) ->
     return "failed" if container.health == "unhealthy" or late else "wait"
 
 
+def unstartable(view: View, container: Container, record: Record, check_s: float) -> bool:
+    """Whether the engine tried to start the container at work and cannot: the old one, which was stopped for it, has to come back."""
+    old = view.before(record)
+    if old is None or old.running or container.running:
+        return False
+    waited = old.finished_at_us >= container.created_at_us and view.now_us - old.finished_at_us > check_s * 1e6
+    return bool(container.error or container.exit_code) or waited
+
+
 def node_of(view: View, name: str, service: str, environment: str, url: str) -> Node:
     """The node as it runs now."""
     serving = view.serving()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cockpit.connectors import forge_text
+from cockpit.connectors.after import a_change
 from cockpit.connectors.gitea_api import GiteaApi
 from cockpit.connectors.gitea_wire import JobWire, RunWire, parse_jobs, parse_nothing, parse_run, parse_runs
 from cockpit.connectors.text import one_line
@@ -84,7 +85,8 @@ class GiteaCi:
                 raise Rejected("The run has not ended.", hint="Stop it first, or wait.")
             path = self._api.path(service, "actions", "runs", number, "rerun")
             self._change(path, "Running again needs Gitea 1.26 or newer: do it in the forge.")
-            wire = self._read(service, number)
+            with a_change(self._api.client.name):
+                wire = self._read(service, number)
             if _attempt(wire) <= attempt:
                 raise Rejected("The forge took the request and began no new attempt.", hint="Look at the run in the forge.")
         return self._run(service, wire, self._suites(service, wire))

@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec.structs import replace
 
+from cockpit.connectors.after import a_change
 from cockpit.connectors.github_api import Api, Budget, cancel_run, numbered, parse_nothing
 from cockpit.connectors.github_source import Source
 from cockpit.connectors.github_wire import at_us
@@ -23,6 +24,8 @@ LOG_BYTES = 200_000
 SHARED_S = 30.0
 DETAILED = 2  # finished runs of versions whose jobs are read at once; those of others while the budget lasts
 JOBS_FIRST, JOBS_PER_HOUR = 20.0, 20.0
+WHOLE_S = 600.0  # how long the old runs of a commit are believed
+MOST_WHOLE = 5000
 MOST_ANNOTATED = 5  # failed jobs of a run whose annotations are read
 _WORST = (CheckState.FAILED, CheckState.ERROR, CheckState.INCONCLUSIVE, CheckState.RUNNING, CheckState.PENDING, CheckState.PASSED)
 _OUTCOMES = {CheckState.PASSED: "passed", CheckState.FAILED: "failed", CheckState.ERROR: "error", CheckState.RUNNING: "running"}
@@ -36,6 +39,7 @@ class Actions:
         self._source = source
         self._log_client = log_client
         self._suites: dict[tuple[str, int], tuple[Suite, ...]] = {}  # of attempts that have ended, with all tests
+        self._whole: dict[str, None] = {}  # commits whose runs were asked for, however old they are
         self._budget = Budget(JOBS_FIRST, JOBS_PER_HOUR, api.monotonic)
 
     # runs
@@ -52,10 +56,22 @@ class Actions:
             suites = self._read(service, wire, fresh)
             run = self._run(service, wire, names.get(wire.head_sha, ""), _shortened(suites))
             if wire.head_sha not in seen:
-                run = self._beside(run, wire, wires)
+                cut = len(wires) >= max(1, limit) and wire.head_sha in names
+                run = self._beside(run, wire, self._of_commit(service, wire, wires, fresh) if cut else wires)
             seen.add(wire.head_sha)
             found.append(run)
         return tuple(found)
+
+    def _of_commit(self, service: str, wire: RunWire, wires: tuple[RunWire, ...], at_once: bool) -> tuple[RunWire, ...]:
+        """With those that the list is too short for: a tag may be new whose commit failed on its branch long ago."""
+        if self._api.names.workflow or (wire.head_sha not in self._whole and not at_once and not self._budget.take()):
+            return wires
+        self._whole[wire.head_sha] = None
+        if len(self._whole) > MOST_WHOLE:
+            self._whole.pop(next(iter(self._whole)), None)
+        path = self._api.path(service, "actions", "runs")
+        others = self._api.pages(path, parse_runs, {"head_sha": wire.head_sha}, within_s=WHOLE_S)
+        return tuple({run.id: run for run in (*others, *wires)}.values())
 
     def listed(self, service: str, limit: int, within_s: float = SHARED_S, who: str = "") -> tuple[RunWire, ...]:
         """Runs as GitHub lists them, each once."""
@@ -199,10 +215,11 @@ class Actions:
         if not wire.state.final:
             raise Rejected("That run has not ended yet.", hint="Stop it first, or wait for its end.", status=409)
         self._api.write(self._api.path(service, "actions", "runs", number, "rerun"), None, parse_nothing)
-        again = self._wire_now(service, number)
-        if again.run_attempt == attempt:  # accepted, and not to be seen yet
-            again = replace(again, run_attempt=attempt + 1, status="queued", conclusion=None)
-        return self._run(service, again, self._names(service, [again]).get(again.head_sha, ""), ())
+        with a_change(self._api.client.name):
+            again = self._wire_now(service, number)
+            if again.run_attempt == attempt:  # accepted, and not to be seen yet
+                again = replace(again, run_attempt=attempt + 1, status="queued", conclusion=None)
+            return self._run(service, again, self._names(service, [again]).get(again.head_sha, ""), ())
 
     def stop(self, run_id: str) -> CheckRun:
         """Cancel it; what has ended stays as it is."""
@@ -210,6 +227,8 @@ class Actions:
         wire = self._wire(service, number, attempt)
         if not wire.state.final and wire.run_attempt == self._wire_now(service, number).run_attempt:
             cancel_run(self._api, service, number)
+            with a_change(self._api.client.name):
+                return self.run(run_id)
         return self.run(run_id)
 
     def _wire_now(self, service: str, number: str) -> RunWire:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+from cockpit.connectors.after import a_change
 from cockpit.connectors.github_api import PER_PAGE, Api, Budget, cancel_run, numbered, parse_nothing, refused
 from cockpit.connectors.github_dispatch import Dispatch
 from cockpit.connectors.github_record import HISTORY_FIRST, HISTORY_PER_HOUR, SETTLED_S, SHARED_S, Known, Record
@@ -224,14 +227,17 @@ class Deployments:
         service, number = numbered(deployment_id)
         if self._dispatch is not None and service.endswith("/run"):
             cancel_run(self._api, service.removesuffix("/run"), number)
-            return self._dispatch.deployment(service.removesuffix("/run"), number)
+            with a_change(self._api.client.name):
+                return self._dispatch.deployment(service.removesuffix("/run"), number)
         address = self._api.path(service, "deployments", number, "statuses")
         run = standing(self._api.pages(address, parse_statuses, within_s=SHARED_S)).run
         if run:
             cancel_run(self._api, service, str(run))
         said = {"state": "inactive", "description": "Aborted from Release Cockpit"}
-        self._api.write(address, said, parse_status)
-        return self.deployment(deployment_id)
+        with a_change(self._api.client.name) if run else nullcontext():  # the run is cancelled already
+            self._api.write(address, said, parse_status)
+        with a_change(self._api.client.name):
+            return self.deployment(deployment_id)
 
 
 _UNDER_WAY = (DeployState.QUEUED, DeployState.RUNNING)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cockpit.connectors.forge_text import foreign
 from cockpit.connectors.github_api import PER_PAGE, Api, Budget
 from cockpit.connectors.github_wire import at_us
 from cockpit.connectors.github_wire_run import DeploymentWire, Standing, parse_deployments, parse_statuses
 from cockpit.connectors.github_wire_run import standing as come_to
-from cockpit.domain.release import DeployState, parse_tag
+from cockpit.domain.release import DeployState
 
 SHARED_S = 2.0
 SETTLED_S = 600.0  # how long a word on a deployment that another one replaced is believed
@@ -75,9 +76,10 @@ class Record:
 
     def _mine(self, deployments: Iterable[DeploymentWire], service: str, place: str) -> list[DeploymentWire]:
         found = {}
+        pattern = self._api.names.tag_of(service)
         for wire in deployments:
-            parsed = parse_tag(wire.ref)
-            other = wire.said("service") not in ("", service) or (parsed is not None and parsed.prefix not in ("", service))
+            told = wire.said("service")
+            other = told != service if told else foreign(wire.ref, service, pattern)
             if wire.environment == place and not other:
                 found[wire.id] = wire
         return list(found.values())

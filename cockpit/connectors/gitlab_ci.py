@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from cockpit.connectors import forge_text
+from cockpit.connectors.after import a_change
 from cockpit.connectors.gitlab_api import GitlabApi
 from cockpit.connectors.gitlab_variables import RERUN, GitlabVariables
 from cockpit.connectors.gitlab_wire_ci import (
@@ -104,7 +105,8 @@ class GitlabCi:
         wire = self._pipeline(service, number)
         if wire.status in ("failed", "canceled"):
             self._retry(service, number, key, run_id)
-            return self.run(run_id)
+            with a_change(self._api.client.name):
+                return self.run(run_id)
         started = self._variables.start(service, wire.ref or "", wire.sha, {RERUN: key})
         return self._run(service, started, ())
 
@@ -124,6 +126,8 @@ class GitlabCi:
         wire = self._pipeline(service, number)
         if not self._state(wire, self._jobs(service, number)).final:
             wire = self._api.client.write(self._api.path(service, "pipelines", number, "cancel"), None, parse_pipeline)
+            with a_change(self._api.client.name):
+                return self._whole(service, wire)
         return self._whole(service, wire)
 
     def _place(self, run_id: str) -> tuple[str, int]:

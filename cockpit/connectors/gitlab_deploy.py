@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from cockpit.connectors.after import a_change
 from cockpit.connectors.forge_text import foreign
 from cockpit.connectors.gitlab_api import GitlabApi
 from cockpit.connectors.gitlab_deployed import DEPLOYED, Names, deployment_of, fleet_of, pending_of
@@ -16,7 +17,7 @@ from cockpit.connectors.gitlab_wire import parse_names, parse_projects
 from cockpit.connectors.gitlab_wire_ci import DeploymentWire, PipelineWire, parse_deployment, parse_deployments, parse_job, parse_pipeline
 from cockpit.connectors.ports import DeployRequest
 from cockpit.connectors.text import one_line
-from cockpit.domain.errors import NotFound, Rejected
+from cockpit.domain.errors import ConnectorError, NotFound, Rejected
 from cockpit.domain.release import Artifact, Deployment, Fleet, Service
 
 MAX_HISTORY = 1000
@@ -79,23 +80,28 @@ class GitlabDeploy:
             words = f"{request.service} has no tag of {one_line(request.version, 100)} with this commit."
             raise Rejected(words, hint="Nothing was started. Choose one of the versions that GitLab has.")
         self._exists(request.service, request.environment)
-        started = self._variables.start(request.service, chosen.tag, chosen.commit, self._names.variables(request, key))
-        return self._now(request.service, started)
+        told = self._names.variables(request, key)
+        started = self._variables.start(request.service, chosen.tag, chosen.commit, told)
+        try:
+            return self._now(request.service, started)
+        except ConnectorError:  # it was started, whatever can be read of it now
+            return pending_of(request.service, request.environment, started, told, self._names)
 
     def find(self, key: str) -> Deployment | None:
         """In the projects asked about so far; in a process that asked about none, in those whose names fit, the busiest first."""
         for service in {self._api.project(name): name for name in self._api.services or self._projects()}.values():
             try:
-                found = self.find_in(service, key)
+                # what the cockpit takes for never sent may be sent again: a pipeline that hides its key must not read as none
+                found = self.find_in(service, key, surely=True)
             except NotFound:
                 continue
             if found is not None:
                 return found
         return None
 
-    def find_in(self, service: str, key: str) -> Deployment | None:
+    def find_in(self, service: str, key: str, *, surely: bool = False) -> Deployment | None:
         """The deployment of this key in the service's project."""
-        wire = self._variables.find(service, DEPLOY, key)
+        wire = self._variables.find(service, DEPLOY, key, surely=surely)
         return self._now(self._variables.of(service, wire).get("RELEASE_COCKPIT_SERVICE", service), wire) if wire is not None else None
 
     def deployment(self, deployment_id: str) -> Deployment:
@@ -117,12 +123,14 @@ class GitlabDeploy:
             return known
         if kind == "p":
             wire = self._api.client.write(self._api.path(service, "pipelines", number, "cancel"), None, parse_pipeline)
-            return self._now(service, wire)
+            with a_change(self._api.client.name):
+                return self._now(service, wire)
         job = self._api.client.read(self._api.path(service, "deployments", number), parse_deployment).deployable
         if job is None:
             raise Rejected("This deployment was only recorded in GitLab.", hint="Stop it where it runs.")
         self._api.client.write(self._api.path(service, "jobs", job.id, "cancel"), None, parse_job)
-        return self.deployment(deployment_id)
+        with a_change(self._api.client.name):
+            return self.deployment(deployment_id)
 
     def _deployments(self, service: str, environment: str, enough: int) -> tuple[DeploymentWire, ...]:
         params = {**_NEWEST, "environment": self._names.environment(service, environment)}

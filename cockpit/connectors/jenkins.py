@@ -7,6 +7,7 @@ from contextlib import suppress
 from urllib.parse import urlencode, urlsplit
 
 from cockpit.connectors import forge_text, jenkins_runs
+from cockpit.connectors.after import a_change
 from cockpit.connectors.http import HttpClient, segments
 from cockpit.connectors.http_pace import Remembered
 from cockpit.connectors.jenkins_runs import Names
@@ -125,7 +126,8 @@ class Jenkins:
         self._asked[key] = (job.next_build_number or 0, newest, self._options.commit(build.actions))
         place = ("buildWithParameters", given) if job.parameters else ("build", {})
         self._write(self._path(service, place[0]), place[1])
-        begun = self._of_key(service, key)
+        with a_change("Jenkins"):
+            begun = self._of_key(service, key)
         if begun is None:
             raise OutcomeUnknown("Jenkins took the request, and the build is neither queued nor begun.", hint="Ask again in a moment.")
         return begun

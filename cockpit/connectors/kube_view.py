@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from cockpit.connectors.image_names import digest_in, filled, split_image, version_in
+from cockpit.connectors.kube_present import about, present
 from cockpit.connectors.kube_records import KEY, Record, records_of
 from cockpit.connectors.kube_wire import ContainerStatusWire, ContainerWire, PodWire, WorkloadWire, parse_template
 from cockpit.connectors.moments import parse_moment
@@ -76,8 +77,12 @@ class View(Struct, frozen=True):
         """The ReplicaSet of the present template; None until the controller has seen that."""
         if not observed(self.workload):
             return None
-        number = self.workload.metadata.notes.get(self.kind.revision, "")
-        return next((s for s in self.sets if s.metadata.notes.get(self.kind.revision) == number), None)
+        return present(self.workload, self.sets, self.kind.revision, self.kind.hash_label)
+
+    @property
+    def stands(self) -> Standing:
+        """How far the present template is."""
+        return self.kind.standing(about(self.workload, self.current, self.sets))
 
     def image_of(self, workload: WorkloadWire) -> str:
         """The image in a workload's template."""
@@ -192,23 +197,23 @@ class View(Struct, frozen=True):
         newest = next((r for r in reversed(self.records) if (found := self.set_of(r)) is not None and _same(found, mine)), None)
         if _same(mine, self.current):
             return newest is not None and newest.key == record.key
-        if observed(self.workload):
+        if observed(self.workload) and (mine is not None or record.back_to):
             return False
-        last = self.records[-1].key == record.key
-        template = parse_template(bytes(self.workload.spec.template))
-        return last and (bool(record.back_to) or template.notes.get(KEY) == record.key)
+        last = self.records[-1].key == record.key  # its ReplicaSet may not be made yet, and is not while others keep the workload paused
+        marked = _notes(self.workload).get(KEY) == record.key and self.image_of(self.workload) == record.image
+        return last and (bool(record.back_to) or marked)
 
     def _standing(self, record: Record) -> Standing:
         if record.ended in ("succeeded", "failed", "aborted"):
             words = {"aborted": "It was stopped, or replaced before its end.", "failed": "It did not become ready in time."}
             return Standing(DeployState(record.ended), words.get(record.ended, ""), record.ended_at_us or record.at_us)
         if self.is_live(record):
-            return self.kind.standing(self.workload)
+            return self.stands
         return Standing(DeployState.SUCCEEDED, PAST, record.at_us)
 
     def _foreign(self, made: WorkloadWire, started: int) -> Deployment:
         now = _same(made, self.current)
-        standing = self.kind.standing(self.workload) if now else Standing(DeployState.SUCCEEDED, PAST)
+        standing = self.stands if now else Standing(DeployState.SUCCEEDED, PAST)
         number = made.metadata.notes.get(self.kind.revision, "")
         return Deployment(
             id=deployment_id(self.environment, self.service, f"r:{number}"),

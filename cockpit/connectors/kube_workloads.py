@@ -198,7 +198,7 @@ class Workloads:
         live = next((r for r in view.records if view.is_live(r)), None)
         if live is None or live.ended:
             return view.records
-        standing = self._kind.standing(view.workload)
+        standing = view.stands
         ended = str(standing.state) if standing.state.final else "aborted"
         return with_verdict(view.records, live.key, ended, standing.at_us or now_us)
 

@@ -101,7 +101,7 @@ class Supervisor:
 
     def deploy(self, request: DeployRequest, key: str) -> Deployment:
         """Write the record to all hosts, then give the first node its turn. Nothing is begun where a node to change is silent."""
-        known = self._look_up(key, self._of(request.environment))
+        known = self._look_up(key, self._of(request.environment), request.nodes)
         if known is not None:
             if (known.service, known.environment, known.digest) != (request.service, request.environment, request.digest):
                 raise Rejected("This key belongs to another deployment.", hint="Start it again as a new one.", status=422)
@@ -119,22 +119,19 @@ class Supervisor:
         if not key or not key.isprintable():
             return None  # XML cannot carry it, so no host was ever given it
         silent: ConnectorError | None = None
-        for environment in self._hosts:
+        for hosts in self._hosts.values():
             try:
-                found = self._look_up(key, self._hosts[environment])
+                if (found := self._look_up(key, hosts)) is not None:
+                    return found
             except ConnectorError as error:
                 silent = error
-                continue
-            if found is not None:
-                return found
         if silent is not None:
             raise silent
         return None
 
     def deployment(self, deployment_id: str) -> Deployment:
         """One deployment, node by node; the next node gets its turn where it is time."""
-        found = self.find(deployment_id)
-        if found is None:
+        if (found := self.find(deployment_id)) is None:
             raise NotFound("No host knows this deployment.", hint="It may have ended so long ago that it was forgotten.")
         answers = ask(self._of(found.environment), lambda host: host.find(deployment_id))
         parts = {name: answer for name, answer in answers.items() if isinstance(answer, Part)}
@@ -263,13 +260,14 @@ class Supervisor:
             )
         return self._hosts[environment]
 
-    def _look_up(self, key: str, hosts: Mapping[str, Host]) -> Deployment | None:
+    def _look_up(self, key: str, hosts: Mapping[str, Host], needed: tuple[str, ...] = ()) -> Deployment | None:
+        """What the key began; the error where none knows it and one that is needed (() = all) is silent: each node to change knows."""
         answers = ask(hosts, lambda host: host.find(key))
         parts = {name: answer for name, answer in answers.items() if isinstance(answer, Part)}
         if parts:
             return combine(parts, silent_of(answers))
-        for answer in answers.values():
-            if isinstance(answer, ConnectorError):
+        for name, answer in answers.items():
+            if isinstance(answer, ConnectorError) and (name in needed or not needed):
                 raise answer
         return None
 

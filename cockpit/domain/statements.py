@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-KINDS = ("approve", "reject", "hold", "clear", "override", "end", "emergency", "sign-off", "request", "withdraw")
+KINDS = ("approve", "reject", "hold", "clear", "override", "end", "emergency", "sign-off", "request", "withdraw", "acknowledge")
 
 
 class Statement(Struct, frozen=True, gc=False):
@@ -13,6 +13,7 @@ class Statement(Struct, frozen=True, gc=False):
     approve, reject: of exactly this commit and digest. hold, clear: nobody deploys this digest there until it is cleared.
     override, end: a freeze is passed until `until_us`. emergency, sign-off: one person acted alone, a second one looked at it later.
     request, withdraw: deploy it as soon as nothing speaks against it, until `until_us`.
+    acknowledge: a measure (`about`) that became worse with this version is known, until `until_us`; an end takes it back.
     `about`: the id of the statement or the key of the action that it answers. `signer`: the fingerprint of the key that signed it; "" = it
     stands unsigned in this machine's journal. `why_not`: why it counts for nothing (forged, key revoked); "" where it stands.
     """

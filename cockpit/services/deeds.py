@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -65,15 +65,22 @@ class Deeds:
         """Deeds of these names are this kind's."""
         self._kinds |= dict.fromkeys(names, kind)
 
-    def under_way(self, service: str, subject: str) -> Deed | None:
+    def under_way(self, service: str, environment: str, subject: str) -> Deed | None:
         """What is not settled yet about that thing."""
-        deeds = self._store.state.deeds.values()
-        return next((d for d in deeds if (d.service, d.subject) == (service, subject) and not d.state.final), None)
+        about = (service, environment, subject)
+        return next((d for d in self._all() if (d.service, d.environment, d.subject) == about and not d.state.final), None)
 
-    def newest(self, service: str, subject: str) -> Deed | None:
-        """The last one about that thing."""
-        mine = [d for d in self._store.state.deeds.values() if (d.service, d.subject) == (service, subject)]
-        return max(mine, key=lambda d: d.at_us, default=None)
+    def since(self, service: str, environment: str, seen_us: int, slack_s: float = 0.0) -> tuple[Deed, ...]:
+        """The newest of each thing there that may hold and that what was seen then cannot tell yet: under way, or just done."""
+        newest: dict[str, Deed] = {}
+        for deed in sorted(self._all(), key=lambda d: d.at_us):
+            took = not deed.state.final or deed.state is DeedState.DONE
+            if took and (deed.service, deed.environment) == (service, environment):
+                newest[deed.subject] = deed
+        return tuple(d for d in newest.values() if not d.state.final or d.ended_at_us + int(slack_s * 1e6) >= seen_us)
+
+    def _all(self) -> Iterable[Deed]:
+        return self._store.state.deeds.values()
 
     def begin(self, deed: Deed) -> Deed:
         """Write the intent, then send it once. `key` and `at_us` are set here."""

@@ -48,7 +48,7 @@ class GateActions:
         self.who = ""
         self.read_only = ""
         self.refresh: Callable[[str, str], None] = lambda port, service: None
-        self._gates: dict[str, Gate] = {}  # by the key of the deed
+        self._gates: dict[tuple[str, str], Gate] = {}  # that were answered, by connection and id
         deeds.add(self, APPROVE, REJECT)
 
     def why_not(self, source_id: str, gate: Gate, approve: bool) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class GateActions:
             reasons.append("that answer is not offered there")
         if gate.mine is False:
             reasons.append("this connection's account may not answer it")
-        pending = self._deeds.under_way(gate.service, gate.id)
+        pending = self._deeds.under_way(gate.service, gate.environment, gate.id)
         if pending is not None:
             reasons.append(f"an answer was given already and is {pending.state}: {pending.message or 'wait for it'}")
         fact = self._store.state.gates.get(gate_key(gate.service, source_id))
@@ -68,7 +68,13 @@ class GateActions:
             reasons.append("it waits no longer")
         elif fact.stale(self._clock_us()):
             reasons.append(f"whether it still waits is not known: {fact.source} was heard {fact.age_s(self._clock_us()):.0f} s ago")
+        elif pending is None and self._answered(source_id, gate, fact.at_us):
+            reasons.append("it was answered from here just now; whether it still waits is being asked")
         return tuple(reasons)
+
+    def _answered(self, source_id: str, gate: Gate, seen_us: int) -> bool:
+        done = self._deeds.since(gate.service, gate.environment, seen_us)
+        return any((d.connection, d.subject) == (source_id, gate.id) for d in done)
 
     def decide(self, source_id: str, gate: Gate, approve: bool, comment: str) -> Deed:
         """Answer it. A rejection names its reason."""
@@ -80,14 +86,14 @@ class GateActions:
         kind, words = (APPROVE, gate.approve) if approve else (REJECT, gate.reject)
         about = (gate.service, gate.environment, gate.id, source_id, self.who, comment.strip())
         deed = Deed("", kind, *about, title=f"{words}: {gate.title}" if words not in ("Approve", "Reject") else gate.title)
-        self._gates = {g.id: g for _, g in gates_of(self._store.state)} | {gate.id: gate}
+        self._gates[source_id, gate.id] = gate
         return self._deeds.begin(deed)
 
     # -- as a kind of deed ---------------------------------------------------------------------------------------------------
 
     def send(self, deed: Deed) -> str:
         """In the worker."""
-        self._port(deed).decide(self._gates[deed.subject], deed.kind == APPROVE, deed.reason, deed.key)
+        self._port(deed).decide(self._gates[deed.connection, deed.subject], deed.kind == APPROVE, deed.reason, deed.key)
         return "answered"
 
     def look(self, deed: Deed) -> tuple[bool | None, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 
 from cockpit.domain.facts import place
+from cockpit.domain.heat import Heat
 from cockpit.domain.metrics import Histogram, LatencyPoint, Reading, delta, merge, point
 from cockpit.services.runtime import Outcome, Runner
 
@@ -22,6 +23,7 @@ WINDOW_S = 5.0  # one point looks at this many seconds: enough requests for a p9
 KEPT = 3_600  # points in memory a series: two hours at one each two seconds; older ones are in history
 FLUSH_S = 10.0
 IDLE_S = 86_400.0  # a series that brought nothing for so long leaves the memory
+FRESH = 2_000  # histograms that wait for the main thread
 KEEP_S = 40 * 86_400.0  # points older than this are dropped from history; the journal never is
 
 
@@ -79,6 +81,9 @@ class Digest:
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_us = window_s * 1e6
         self._recent: dict[str, deque[Reading]] = {}
+        self._before: dict[str, Reading] = {}  # of each node, the reading before its newest
+        # what came between two readings of a node, for the heat maps: series, time, counts; bounded where nobody takes it
+        self.fresh: deque[tuple[str, int, Histogram]] = deque(maxlen=FRESH)
         self.keys: dict[str, tuple[str, str, str]] = {}  # series -> place, node, operation; operations may hold any character
 
     def points(self, readings: Sequence[Reading]) -> list[tuple[str, LatencyPoint]]:
@@ -97,6 +102,7 @@ class Digest:
                     spans.setdefault(name, []).append(seconds)
                     newest[name] = max(newest.get(name, 0), reading.at_us)
         answer = []
+        self.fresh.extend(self._since_last(readings))
         for name, histograms in parts.items():
             together = merge(histograms)
             if together is not None:
@@ -104,14 +110,37 @@ class Digest:
         self._forget(max((r.at_us for r in readings), default=0))
         return answer
 
+    def _since_last(self, readings: Sequence[Reading]) -> list[tuple[str, int, Histogram]]:
+        """What came since the reading before, of each place and of each of its operations: every sample once."""
+        parts: dict[str, list[Histogram]] = {}
+        newest: dict[str, int] = {}
+        for reading in readings:
+            last = self._before.get(_node(reading))
+            if last is None or reading.at_us <= last.at_us:
+                continue
+            at = place(reading.service, reading.environment)
+            for operation, after in reading.operations.items():
+                earlier = last.operations.get(operation)
+                changed = after if earlier is None else delta(earlier, after)
+                if changed is None:
+                    continue
+                for name in (series_id(at), series_id(at, "*", operation)):
+                    parts.setdefault(name, []).append(changed)
+                    newest[name] = max(newest.get(name, 0), reading.at_us)
+        together = ((name, merge(histograms)) for name, histograms in parts.items())
+        return [(name, newest[name], h) for name, h in together if h is not None]
+
     def _forget(self, now_us: int) -> None:
         """Nodes that have gone for good must not stay in memory: names change with every deployment in some places."""
         for name in [n for n, recent in self._recent.items() if now_us - recent[-1].at_us > IDLE_S * 1e6]:
             del self._recent[name]
+            self._before.pop(name, None)
 
     def _difference(self, reading: Reading) -> tuple[float, dict[str, Histogram]]:
-        recent = self._recent.setdefault(f"{reading.service}/{reading.environment}/{reading.node}", deque())
+        recent = self._recent.setdefault(_node(reading), deque())
         last = recent[-1] if recent else None
+        if last is not None:
+            self._before[_node(reading)] = last
         restarted = last is not None and _total(reading) < _total(last)
         if restarted:
             recent.clear()
@@ -131,6 +160,10 @@ class Digest:
         return (reading.at_us - before.at_us) / 1e6, operations
 
 
+def _node(reading: Reading) -> str:
+    return f"{reading.service}/{reading.environment}/{reading.node}"
+
+
 def _total(reading: Reading) -> float:
     return sum(h.total for h in reading.operations.values())
 
@@ -144,6 +177,7 @@ class LatencyBook:
         self._history = history
         self._clock_us = clock_us
         self._series: dict[str, Columns] = {}
+        self._heat: dict[str, Heat] = {}
         self._unsaved: list[tuple[str, LatencyPoint]] = []
         self._flushed_us = clock_us()
         self._compacted_us = 0
@@ -159,14 +193,31 @@ class LatencyBook:
                 for column in _lists(columns):
                     del column[: len(column) - KEPT]
             self._unsaved.append((name, p))
+        self._add_heat()
         if self._clock_us() - self._flushed_us > FLUSH_S * 1e6:
             self._drop_idle()
             self.flush()
+
+    def _add_heat(self) -> None:
+        """Take in what the lane has counted meanwhile; other buckets begin a heat map anew."""
+        while self.digest.fresh:
+            name, at_us, histogram = self.digest.fresh.popleft()
+            if not histogram.bounds_s:
+                continue
+            heat = self._heat.get(name)
+            if heat is None or heat.bounds_s != histogram.bounds_s:
+                heat = self._heat[name] = Heat(KEPT, histogram.bounds_s)
+            heat.append(at_us / 1e6, histogram.counts)
+
+    def heat(self, series: str) -> Heat | None:
+        """All samples of a place or of one of its operations, the newest two hours; None where there are none, and for single nodes."""
+        return self._heat.get(series)
 
     def _drop_idle(self) -> None:
         oldest = self._clock_us() - IDLE_S * 1e6
         for name in [n for n, c in self._series.items() if not c.at_us or c.at_us[-1] < oldest]:
             del self._series[name]
+            self._heat.pop(name, None)
             self.digest.keys.pop(name, None)
 
     def flush(self) -> None:

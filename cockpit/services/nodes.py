@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cockpit.services.store import Store
 
 TAKE_OUT, BRING_BACK = "drain", "ready"
+SLACK_S = 5.0  # so long after a deed an answer may be one to a question before it
 
 
 class Nodes:
@@ -48,7 +49,7 @@ class Nodes:
         if self._connections.drain(service) is None:
             reasons.append("nothing that takes single nodes out is connected")
             return tuple(reasons)
-        pending = self._deeds.under_way(service, node)
+        pending = self._deeds.under_way(service, environment, node)
         if pending is not None:
             reasons.append(f"what was asked before is {pending.state}: {pending.message or 'wait for its answer'}")
         return (*reasons, *self._why_not_by_shares(kind, service, environment, node))
@@ -66,7 +67,9 @@ class Nodes:
             return (f"{node} serves already",) if fact.value[node] else ()
         if not fact.value[node]:
             return (f"{node} gets no requests already",)
-        others = [name for name, share in fact.value.items() if share and name != node]
+        # those that leave now have a share until it is read again
+        left = {d.subject for d in self._deeds.since(service, environment, fact.at_us, SLACK_S) if d.kind == TAKE_OUT}
+        others = [name for name, share in fact.value.items() if share and name != node and name not in left]
         return () if others else (f"{node} is the last node that serves there",)
 
     def take_out(self, service: str, environment: str, node: str, reason: str = "") -> Deed:

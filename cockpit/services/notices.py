@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -103,6 +103,15 @@ class Notices:
             hint="Nothing was sent because of it. The log beside the cache has the details; please report it.",
             key=key or words,
         )
+
+    def stand(self, topic: str, errors: Iterable[BaseException], place: str = "") -> None:
+        """These errors, and no others, stand under the topic: a known one is not told again, one that is gone is over."""
+        wanted = {f"{topic}:{error}": error for error in errors}
+        for key in [k for k in self._by_key if k.startswith(f"{topic}:") and k not in wanted]:
+            self.over(key)
+        for key, error in wanted.items():
+            if not self.told(key):
+                self.error(error, key=key, place=place)
 
     def told(self, key: str) -> bool:
         """Whether a notice stands under `key` that is not over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cockpit.domain.errors import NotFound
 from cockpit.domain.facts import place
@@ -13,6 +13,18 @@ from cockpit.services.jobs import Partial, StateJob, collect
 
 if TYPE_CHECKING:
     from cockpit.connectors.ports import AlertsApi, Gates, Traffic
+    from cockpit.services.connections import Connected
+    from cockpit.services.store import AppState
+
+
+def told_by(connected: tuple[Connected, ...], state: AppState) -> dict[str, Any]:
+    """Fields of the state without what connections told that are gone: nobody would ever take it back."""
+    gates = {gate_key(service, c.id) for c in connected if "Gates" in c.ports for service in c.services}
+    shares = {(c.title, service) for c in connected if "Drain" in c.ports for service in c.services}
+    return {
+        "gates": {key: fact for key, fact in state.gates.items() if key in gates},
+        "shares": {key: fact for key, fact in state.shares.items() if (fact.source, key.partition("@")[0]) in shares},
+    }
 
 
 class AlertsJob(StateJob):

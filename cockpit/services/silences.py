@@ -5,6 +5,7 @@ They never hold an action up: what fails here is told and tried again. Each begi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ACTION = "silence"  # of the journal's entries
 LANE = "silences"
 AGAIN_S = 10.0
+MOST = 2.0  # times the longest length, from the action's beginning: no number of restarts silences for longer
 SHORT_S = 60.0  # of a silence that is only made to find out whether there is one
 _NO = (Rejected, AuthFailed, NotFound, StorageError)  # asking again would not help
 
@@ -105,7 +107,11 @@ class Silences:
         if not systems or not self.expected or self._journal is None:
             return
         self._begun.add(action.key)
-        until_us = self._clock_us() + int(self.longest_s * 1e6)
+        # each start may make them anew; what hangs for longer than that is no expected noise any more
+        last_us = action.intended_at_us + int(MOST * self.longest_s * 1e6)
+        until_us = min(self._clock_us() + int(self.longest_s * 1e6), last_us)
+        if until_us <= self._clock_us():
+            return
         for system in systems:
             about = (f"silence:{action.key}:{system.id}", action.key, system.id, action.service, action.environment, action.who)
             silence = Silence(*about, f"{name_of(action)}: expected while it is under way", until_us, self.expected)
@@ -124,14 +130,24 @@ class Silences:
             self._write("intent", known)
         elif any(e.kind == "outcome" for e in past):
             return known
-        elif known.until_us - self._clock_us() < self.longest_s * 1e6 / 2:
-            # what was made under one key keeps its end
+        elif (known.id or known.until_us <= self._clock_us()) and known.until_us < wanted.until_us - self.longest_s * 1e6 / 2:
+            # another one beside it: what was made under one key keeps its end
             known = replace(wanted, id="", sent_as=f"{wanted.key}:{len(past)}")
             self._write("progress", known)
-        if not known.id:
-            known = replace(known, id=self._send(known, known.until_us))
-            self._write("progress", known)
-        return known
+        return known if known.id else self._sent(known, past)
+
+    def _sent(self, silence: Silence, past: tuple[Entry, ...]) -> Silence:
+        try:
+            made = replace(silence, id=self._send(silence, silence.until_us))
+        except _NO:
+            stands = _made_before(past)
+            if not stands:
+                raise
+            made = stands[-1]  # it goes on, and is released
+        with contextlib.suppress(StorageError):
+            # it stands: were this taken for a failure, nobody would end it
+            self._write("progress", made)
+        return made
 
     def _send(self, silence: Silence, until_us: int) -> str:
         system = self._connections.by_id(silence.connection)
@@ -188,18 +204,21 @@ class Silences:
         known = silence_in(past)
         if known is None:
             return ""  # not even meant on the disk: nothing was sent
-        if known.until_us <= self._clock_us():
+        stands = {s.id for s in _made_before(past) if s.until_us > self._clock_us()}
+        if known.until_us <= self._clock_us() and not stands:
             return self._ended(known, "it ended by itself")
         system = self._connections.by_id(known.connection)
         if system is None:
             raise Unreachable("The alerting system is not connected.", hint="See Sources for what is missing.")
         # perhaps it was made and no answer came: the same key finds it, or makes one that is over in a moment
-        made = known.id or self._send(known, self._clock_us() + int(SHORT_S * 1e6))
-        try:
-            system.connector.end_silence(made)
-        except NotFound:
-            return self._ended(known, "it was gone already")
-        return self._ended(known, "ended with what it was made for")
+        stands.add(known.id or self._send(known, self._clock_us() + int(SHORT_S * 1e6)))
+        gone = 0
+        for made in sorted(stands):
+            try:
+                system.connector.end_silence(made)
+            except NotFound:
+                gone += 1
+        return self._ended(known, "it was gone already" if gone == len(stands) else "ended with what it was made for")
 
     def _ended(self, silence: Silence, words: str) -> str:
         self._write("outcome", silence, {"state": "done", "message": words})
@@ -216,7 +235,8 @@ class Silences:
 
     def _end(self, silence: Silence, words: str) -> None:
         def work() -> None:
-            if any(e.kind == "intent" for e in self._opened.progress_of(silence.key)):
+            past = self._opened.progress_of(silence.key)
+            if any(e.kind == "intent" for e in past) and not _made_before(past):
                 self._write("outcome", silence, {"state": "failed", "message": words})
 
         self._submit(work, self._noted)
@@ -278,8 +298,16 @@ class Silences:
 
 def silence_in(entries: tuple[Entry, ...]) -> Silence | None:
     """The silence that these entries (oldest first) tell of, as it stood last."""
-    last = next((e for e in reversed(entries) if e.action == ACTION and "of" in e.detail), None)
-    if last is None:
+    return next((silence for e in reversed(entries) if (silence := _one(e)) is not None), None)
+
+
+def _made_before(entries: tuple[Entry, ...]) -> list[Silence]:
+    """All that are known to have been made, oldest first."""
+    return [silence for e in entries if (silence := _one(e)) is not None and silence.id]
+
+
+def _one(last: Entry) -> Silence | None:
+    if last.action != ACTION or "of" not in last.detail:
         return None
     d, names = last.detail, last.detail.get("names", ())
     about = (last.key, str(d["of"]), str(d.get("connection", "")), last.service, last.environment, last.who, str(d.get("reason", "")))

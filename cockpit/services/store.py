@@ -92,6 +92,7 @@ class AppState(Struct, frozen=True):
     freezes: dict[str, Fact[tuple[Freeze, ...]]] = {}
     rollouts: dict[str, Rollout] = {}
     locks: dict[str, Fact[str]] = {}
+    trends: dict[str, Any] = {}  # by service, Trends of domain.measures: the first paint does without its types
     sources: dict[str, SourceHealth] = {}
     actions: dict[str, Action] = {}
     starting: str = ""

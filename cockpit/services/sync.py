@@ -164,7 +164,11 @@ class Sync:
             # what changes slowly is asked seldom, and is not stale between two polls
             own_s = getattr(jobs[connected.id], "deadline_s", connected.tempo(interval_s, deadline_s).deadline_s)
             fresh = SourceHealth(connected.id, connected.title, connected.kind, deadline_s=own_s)
-            sources[connected.id] = replace(fresh, last_success_us=known.last_success_us if known else 0)
+            # what failed fails until it answers: a change of another connection is no good news of this one
+            kept = {"last_success_us": known.last_success_us, "problem": known.problem} if known else {}
+            sources[connected.id] = replace(fresh, **kept)
+        for gone in self.store.state.sources.keys() - sources.keys():
+            self._notices.over(f"source:{gone}")
         self.store.apply(sources=sources)
         for number, connected in enumerate(connections.all):
             poller = Poller(connected, jobs[connected.id], connected.tempo(interval_s, deadline_s), self)

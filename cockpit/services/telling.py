@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ACTION = "tell"  # of the journal's notes
 LOOK_S = 5.0  # versions whose approvals are missing are looked for at most this often
 AT_ONCE, NEXT_S = 2, 0.1  # services looked at in one go, and the pause between two goes
+LATE_S = 30.0  # after its intent an action that is first seen under way was begun elsewhere
 UNKNOWN_S = 60.0  # an outcome that is not known for so long is told
 _READ = ("checks", "versions", "artifacts", "fleets", "approvals", "reviews", "statements")
 
@@ -122,10 +123,19 @@ class Telling:
             return
         if action.key not in self._started:
             self._started.add(action.key)
-            self._tell(action.service, started(action, self._clock_us()))
+            # taken up from another process: whether a rollout made it is read meanwhile
+            if self._clock_us() - action.intended_at_us > LATE_S * 1e6:
+                self._main.call_later(LOOK_S, partial(self._begun, action.key))
+            else:
+                self._begun(action.key)
         if action.state is ActionState.UNKNOWN and action.key not in self._doubted:
             self._doubted.add(action.key)
             self._main.call_later(UNKNOWN_S, partial(self._doubt, action.key))
+
+    def _begun(self, key: str) -> None:
+        action = self._store.state.actions.get(key)
+        if action is not None and not action.state.final and key not in self._children:
+            self._tell(action.service, started(action, self._clock_us()))
 
     def _doubt(self, key: str) -> None:
         action = self._store.state.actions.get(key)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cockpit.domain.approvals import why_not_approve
 from cockpit.domain.errors import NotAllowed
+from cockpit.domain.measures import Acknowledged
 from cockpit.domain.policy import Rules
 from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action
@@ -22,6 +23,7 @@ from cockpit.services.runtime import Outcome
 from cockpit.services.store import Store
 
 LONGEST_S = 14 * 86_400.0  # what lasts longer than this is a change of the policy, not a word
+KNOWN_S = 90 * 86_400.0  # what is slower for longer than this is how it is meant, and says so in the policy or the benchmark
 _NOBODY = "it is not known who you are: set your name and e-mail in the settings"
 
 
@@ -161,6 +163,20 @@ class Words:
         version = Version(s.service, s.version, "", s.commit, 0, s.digest)
         self._say(self._about("withdraw", version, s.environment, reason, about=s.id), "the request is withdrawn")
 
+    # -- known regressions ---------------------------------------------------------------------------------------------------
+
+    def acknowledge(self, version: Version, key: str, reason: str, until_us: int) -> None:
+        """That this measure became worse with that version is known: it does not shout until `until_us`. See domain/measures.py."""
+        self._check(reason, "An acknowledgement")
+        self._check_end(until_us, "An acknowledgement", KNOWN_S)
+        self._say(self._about("acknowledge", version, "", reason, until_us=until_us, about=key), "the regression is known")
+
+    def end_acknowledgement(self, word: Acknowledged, reason: str = "") -> None:
+        """It shouts again. Anybody may."""
+        self._check()
+        version = Version(word.service, word.version, "", "", 0)
+        self._say(self._about("end", version, "", reason, about=word.id), "the regression is not taken as known any more")
+
     # -- common --------------------------------------------------------------------------------------------------------------
 
     def _why_silent(self) -> str:
@@ -173,13 +189,13 @@ class Words:
         if not reason.strip():
             raise NotAllowed(f"{what} names its reason.", hint="Write it into the comment, then try again.")
 
-    def _check_end(self, until_us: int, what: str) -> None:
+    def _check_end(self, until_us: int, what: str, longest_s: float = LONGEST_S) -> None:
         left_s = (until_us - self._clock_us()) / 1e6
         if left_s <= 0:
             raise NotAllowed(f"{what} needs an end that is still to come.")
-        if left_s > LONGEST_S:
+        if left_s > longest_s:
             raise NotAllowed(
-                f"{what} lasts at most {LONGEST_S / 86_400:.0f} days.", hint="What should last longer belongs into the policy."
+                f"{what} lasts at most {longest_s / 86_400:.0f} days.", hint="What should last longer belongs into the policy."
             )
 
     def _refuse(self, words: str, why: str) -> None:
@@ -204,7 +220,8 @@ class Words:
             self._notices.error(outcome.error or NotAllowed("Nothing was recorded."), place="approvals")
             return
         what = " ".join(part for part in (statement.service, statement.version) if part) or "every service"
-        self._notices.tell(Severity.OK, f"{what}: {words}{_where(statement.environment)}", statement.reason, place="approvals")
+        place = "checks" if statement.kind == "acknowledge" else "approvals"
+        self._notices.tell(Severity.OK, f"{what}: {words}{_where(statement.environment)}", statement.reason, place=place)
         for listener in list(self.said):
             listener(outcome.value)
 

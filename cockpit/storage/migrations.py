@@ -32,4 +32,11 @@ _HISTORY: Final = (
         UNIQUE (series, minute_us))""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((*_JOURNAL, *_HISTORY),)
+# one row a test run or a file of results: what it measured, packed; a run that is known better takes its own place
+_MEASURES: Final = (
+    """CREATE TABLE measured (id INTEGER PRIMARY KEY, service TEXT NOT NULL, run TEXT NOT NULL, at_us INTEGER NOT NULL,
+        whole INTEGER NOT NULL, checksum INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (service, run))""",
+    "CREATE INDEX measured_by_time ON measured (service, at_us)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((*_JOURNAL, *_HISTORY), _MEASURES)

@@ -113,8 +113,9 @@ def _edited(text: str, connection_id: str, values: Mapping[str, Any] | None, sta
         document = tomlkit.parse(text)
         connections: Any = document[_CONNECTIONS]
         if values is None:
+            below = _comments_below(connections[connection_id])
             del connections[connection_id]
-            return tomlkit.dumps(document)
+            return _put_back(text, tomlkit.dumps(document), below)
         entry = connections[connection_id]
         for name in [n for n in stands if n not in values]:
             del entry[name]
@@ -125,6 +126,30 @@ def _edited(text: str, connection_id: str, values: Mapping[str, Any] | None, sta
         return tomlkit.dumps(document)
     except (TOMLKitError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise _by_hand(connection_id) from error
+
+
+def _comments_below(entry: Any) -> str:
+    """The comments between the table's last value and what follows: they speak of what follows, or of the whole file."""
+    from tomlkit.items import Comment, Table, Whitespace
+
+    if not isinstance(entry, Table):
+        return ""
+    below = []
+    for _, item in reversed(entry.value.body):
+        if not isinstance(item, Comment | Whitespace):
+            break
+        below.append(item.as_string())
+    return "".join(reversed(below)) if any("#" in piece for piece in below) else ""
+
+
+def _put_back(before: str, after: str, kept: str) -> str:
+    """`after` is `before` without one piece, and `kept` is how that piece ends: only that stays."""
+    gone = len(before) - len(after)
+    same = next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), min(len(before), len(after)))
+    for at in range(same, -1, -1) if kept else ():
+        if before[at + gone - len(kept) : at + gone] == kept and before[:at] + before[at + gone :] == after:
+            return before[:at] + kept.lstrip("\r\n") + before[at + gone :]
+    return after
 
 
 def _prove(before: bytes, after: bytes, connection_id: str, values: Mapping[str, Any] | None) -> None:

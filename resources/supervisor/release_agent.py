@@ -123,9 +123,16 @@ class Agent:
             return []
         known = self._listed.get(service)
         if fresh or known is None or known[0] != look or time.monotonic() - known[1] > RESCAN_S:
-            known = (look, time.monotonic(), [self._release(os.path.join(folder, name), name) for name in names])
+            known = (look, time.monotonic(), [r for r in (self._readable(os.path.join(folder, name), name) for name in names) if r])
             self._listed[service] = known
         return known[2]
+
+    def _readable(self, path, name):
+        """A release; None while it is copied there or removed, which must neither end the agent nor fail what it is doing."""
+        try:
+            return self._release(path, name)
+        except OSError:
+            return None
 
     def _release(self, path, name):
         look = look_of(path)

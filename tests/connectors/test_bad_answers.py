@@ -8,13 +8,14 @@ from __future__ import annotations
 import gzip
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cockpit.connectors import registry
+from cockpit.connectors.http_pace import Pace
 from cockpit.connectors.ports import ConnectorSpec, Probe
 from cockpit.domain.errors import BadPayload, ConnectorError, OutcomeUnknown, Unreachable
 from cockpit.domain.release import Node
@@ -34,6 +35,7 @@ def speaks_http(spec: ConnectorSpec) -> bool:
 
 HTTP_KINDS = [spec for spec in registry.CONNECTORS if speaks_http(spec)]
 CLUSTERS: list[Path] = []
+HELD: dict[tuple[str, str], Any] = {}  # by kind and address
 KUBECONFIG = """
 apiVersion: v1
 kind: Config
@@ -81,6 +83,19 @@ def options_of(spec: ConnectorSpec, url: str) -> dict[str, str]:
     return options | ({"url": url} if any(f.name == "url" for f in spec.fields) else {})
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked again is asked at once: the pauses between have tests of their own."""
+    monkeypatch.setattr("cockpit.connectors.http.Pace", lambda **parts: Pace(**parts, sleep=lambda seconds: None))
+
+
+@pytest.fixture(autouse=True)
+def nothing_held(server: Any) -> Iterator[None]:
+    yield
+    while HELD:
+        HELD.popitem()[1].close()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> None:
     CLUSTERS[:] = [tmp_path_factory.mktemp("clusters")]
@@ -100,7 +115,7 @@ def ask_all(spec: ConnectorSpec, url: str) -> list[object]:
     started = time.monotonic()
     # one for all where making it starts a process of its own, which reads the kubeconfig
     slow = "kubeconfig" in PORTS.OPTIONS.get(spec.kind, {})
-    connector = make(spec, url)
+    connector = HELD.setdefault((spec.kind, url), make(spec, url)) if slow else make(spec, url)
     for ask in questions(spec):
         try:
             found.append(ask(connector))
@@ -109,7 +124,8 @@ def ask_all(spec: ConnectorSpec, url: str) -> list[object]:
         if not slow:
             connector.close()
             connector = make(spec, url)
-    connector.close()
+    if not slow:
+        connector.close()
     for error in found:
         if isinstance(error, ConnectorError):
             assert error.title

@@ -142,6 +142,55 @@ def test_what_is_not_healthy_is_taken_back(hosts: dict[str, FakeEngine], eventua
     assert [n for n in hosts["eu-2"].names() if n.endswith("*")] == ["gateway-main*"]
 
 
+@pytest.mark.parametrize("why", ["failed to create shim task: exec: not found", ""])
+def test_what_the_engine_cannot_start_is_taken_back(hosts: dict[str, FakeEngine], eventually: Callable[..., Any], why: str) -> None:
+    with cockpit(hosts, msgspec.structs.replace(SETUP, check_s=1.0)) as made:
+        request = wanted(made, "1.1.0")
+        image = next(known for known in hosts["eu-1"].images if known.endswith(request.digest[-64:]))
+        hosts["eu-1"].unstartable[image] = why
+        made.deploy(request, "key-1")
+        failed = settled(made, "key-1", eventually)
+        assert failed.state is DeployState.FAILED
+        assert (why or "it ended") in failed.message
+        assert "the old one was started again" in failed.message
+        assert {(n.version, n.healthy) for n in made.fleet(SERVICE, PLACE).nodes} == {("1.0.0", True)}
+
+
+def test_a_host_that_is_away_does_not_stop_a_rollback_of_the_others(hosts: dict[str, FakeEngine], eventually: Callable[..., Any]) -> None:
+    nodes = " ".join(f"{PLACE}/{name}={host.url}" for name, host in hosts.items())
+    with engine() as other:
+        made = Containers(Hosts(f"{nodes} staging/st-1={other.url}", SETUP, LIMITS))
+        request = wanted(made, "1.1.0", nodes=("eu-1",))
+        other.mode = hosts["eu-2"].mode = "cut"
+        with pytest.raises(Unreachable):
+            made.find("key-1")  # whoever is away may know it
+        made.deploy(request, "key-1")
+        assert settled(made, "key-1", eventually).state is DeployState.SUCCEEDED
+        assert made.deploy(request, "key-1").state is DeployState.SUCCEEDED
+        hosts["eu-1"].mode = "cut"
+        with pytest.raises(Unreachable):
+            made.deploy(request, "key-1")
+        made.close()
+
+
+def test_what_waits_on_hosts_that_went_away_was_begun(hosts: dict[str, FakeEngine], made: Containers, monkeypatch: Any) -> None:
+    """The next look at the fleet carries it on, so nobody may be told that nothing was sent."""
+    request = wanted(made, "1.1.0")
+    last, create = hosts["eu-2"], hosts["eu-2"].create
+
+    def then_away(name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        answer = create(name, body)
+        monkeypatch.setattr(hosts["eu-1"], "mode", "cut")
+        monkeypatch.setattr(last, "mode", "cut")
+        return answer
+
+    monkeypatch.setattr(last, "create", then_away)
+    with pytest.raises(OutcomeUnknown):
+        made.deploy(request, "key-1")
+    hosts["eu-1"].mode = last.mode = ""
+    assert made.find("key-1") is not None
+
+
 def test_abort_and_nodes(hosts: dict[str, FakeEngine], made: Containers, eventually: Callable[..., Any]) -> None:
     made.deploy(wanted(made, "1.1.0"), "key-1")
     made.abort("key-1")

@@ -190,6 +190,22 @@ def test_the_newest_run_of_a_commit_speaks_for_all_its_workflows(git: fake.Githu
     assert alone.state is CheckState.PASSED
 
 
+def test_a_tag_that_is_new_does_not_hide_what_failed_on_the_branch_long_ago(git: fake.Github, connect: Any) -> None:
+    repository = with_versions(git)
+    sha, now = repository.tags["v1.2.0"], time.time()
+    repository.run(sha, conclusion="failure", created_s=now - 9000, run_started_s=now - 9000)
+    other = repository.commit("On the way")
+    for number in range(120):
+        repository.run(other, created_s=now - 8000 + number, run_started_s=now - 8000 + number)
+    repository.run(sha, workflow_id=8, name="Release", path=".github/workflows/release.yml", head_branch="v1.2.0")
+    connector = connect()
+    newest = connector.runs("gateway")[0]
+    assert (newest.commit, newest.state) == (sha, CheckState.FAILED)
+    begin = len(git.requests)
+    connector.runs("gateway")
+    assert not asked(git, begin, "head_sha")
+
+
 def test_the_log_is_fetched_without_the_token(git: fake.Github, connect: Any) -> None:
     repository = with_versions(git)
     run = repository.run(repository.tags["v1.2.0"])
@@ -314,6 +330,22 @@ def test_deployments_of_other_services_in_one_repository_stay_apart(git: fake.Gi
     connector = connect(repository="acme/mono")
     assert [d.version for d in connector.history("gateway", "production")] == ["1.0"]
     assert [n.version for n in connector.fleet("risk", "production").nodes] == ["7.0"]
+
+
+def test_a_prefix_that_the_pattern_explains_is_no_other_service(git: fake.Github, connect: Any) -> None:
+    repository = git.add("acme/gateway")
+    for number in (1, 2):
+        repository.tags[f"release/v1.{number}.0"] = repository.commit(f"Release {number}")
+    made = repository.deployment("release/v1.1.0", "production", created_s=time.time() - 100)
+    repository.status(made, "success", created_s=time.time() - 90)
+    connector = connect(tag_pattern="release/v{version}")
+    assert [n.version for n in connector.fleet("gateway", "production").nodes] == ["1.1.0"]
+    request = DeployRequest("gateway", "production", "1.2.0", f"git:{repository.tags['release/v1.2.0']}", "deploy", WHO, "why", ())
+    begun = connector.deploy(request, "k1")
+    assert connector.history("gateway", "production")[0].id == begun.id
+    active = connector.fleet("gateway", "production").active
+    assert active is not None
+    assert active.key == "k1"
 
 
 def test_a_workflow_that_does_not_name_its_runs_is_not_started(git: fake.Github, connect: Any) -> None:

@@ -16,11 +16,11 @@ from cockpit.connectors.gitlab_source import _tag
 from cockpit.connectors.http import HttpClient, Limits
 from cockpit.connectors.ports import DeployRequest
 from cockpit.domain.checks import CheckState
-from cockpit.domain.errors import BadPayload, NotFound, RateLimited, Rejected
+from cockpit.domain.errors import AuthFailed, BadPayload, NotFound, OutcomeUnknown, RateLimited, Rejected
 from cockpit.domain.release import DeployState, Service, Version
 from tests.fakes.fuzz import BODIES, parsers, understood_or_bad, wrong
 from tests.fakes.gitlab import TOKEN, FakeGitlab, Project
-from tests.fakes.stub_http import START_S, US, iso
+from tests.fakes.stub_http import START_S, US, Asked, Refused, iso
 
 LIMITS = Limits(connect_timeout_s=2, read_timeout_s=2, deadline_s=3, retries=0)
 SERVICE = "gateway"
@@ -197,6 +197,16 @@ def test_another_process_finds_the_deployment_by_its_key(project: Project, conne
         connect().deploy(request(project, "1.1.0"), "key1")
 
 
+def test_a_hidden_key_is_not_taken_for_none(gitlab: FakeGitlab, project: Project, connect: Connect) -> None:
+    connect().deploy(request(project, "1.2.0"), "key1")
+    gitlab.variables_hidden = True
+    other = connect()
+    with pytest.raises(AuthFailed, match="1 pipelines are hidden"):
+        other.find("key1")
+    other.deploy(request(project, "1.1.0"), "key2")
+    assert len(project.pipelines) == 2, "what others started does not keep a new one from being started"
+
+
 def test_gitlabs_refusal_is_told_in_its_words(gitlab: FakeGitlab, project: Project, connect: Connect) -> None:
     gitlab.variables_allowed = False
     with pytest.raises(Rejected, match="Insufficient permissions to set pipeline variables"):
@@ -371,3 +381,29 @@ def test_moments_are_the_same_in_every_zone() -> None:
     for odd in ("2026-11-22T10:00:00", "yesterday", "9" * 50):
         with pytest.raises(BadPayload):
             moment_us(odd)
+
+
+def test_what_was_begun_and_cannot_be_read_was_begun(gitlab: FakeGitlab, project: Project, connect: Connect, monkeypatch: Any) -> None:
+    """Unreachable would say that nothing was sent, and somebody would send it again with another key."""
+    written: list[str] = []
+    check = gitlab.check
+
+    def only_writes(asked: Asked) -> None:
+        check(asked)
+        if asked.method == "POST":
+            written.append(asked.path)
+        elif written:
+            raise Refused(503, {"message": "busy"})
+
+    connector = connect()
+    gitlab.deploy(project, "production", "v1.0.0", "success")
+    monkeypatch.setattr(gitlab, "check", only_writes)
+    begun = connector.deploy(request(project, "1.1.0"), "k1")
+    assert (begun.key, begun.version, begun.state.final) == ("k1", "1.1.0", False)
+    monkeypatch.setattr(gitlab, "check", check)
+    written.clear()
+    assert connector.find("k1") is not None
+    monkeypatch.setattr(gitlab, "check", only_writes)
+    with pytest.raises(OutcomeUnknown, match="did as asked"):
+        connector.abort(begun.id)
+    assert len(written) == 1

@@ -108,7 +108,7 @@ def test_403_means_too_often_where_its_headers_say_so(headers: dict[str, str], k
         ({"title": "Busy", "message": "one runs", "hint": "wait"}, (": Busy: one runs", "wait")),
         ({"status": "error", "errorType": "bad_data", "error": "parse error at 4"}, (": parse error at 4", "")),
         ({"error": {"code": -32600, "message": "you need to have role"}}, (": you need to have role", "")),
-        ({"message": {"base": ["is taken"]}}, ("", "")),
+        ({"message": {"base": ["is taken"]}}, (": is taken", "")),
         ({"message": ["is taken.", "is long"]}, (": is taken.: is long", "")),
         ({"message": "Not Found", "documentation_url": "https://docs"}, (": Not Found", "")),
         ({"kind": "Status", "reason": "Conflict"}, (": Conflict", "")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,63 @@ def test_the_deadline_that_passes_is_a_failure(api: KubeApi, cluster: KubeDeploy
     deploy(cluster, "1.5.0", "k2", "rollback")
     api.settle()
     assert str(cluster.deployment(begun.id).state) == "failed"  # written down with the rollback
+
+
+def half_seen(api: KubeApi, **status: Any) -> dict[str, Any]:
+    """The first status that the real controller writes after a ReplicaSet is used again: of the new generation, while the workload's
+    revision is still that of the ReplicaSet that is being replaced, and the condition too (no progress was seen yet).
+    """
+    new = copy.deepcopy(api.objects["deployments", PLACE, SERVICE])
+    new["status"] |= {"observedGeneration": new["metadata"]["generation"]} | status
+    return api.write("deployments", new)
+
+
+def test_a_rollback_that_is_seen_by_halves_is_under_way(api: KubeApi, cluster: KubeDeployments) -> None:
+    seen_before(api, cluster, "1.6.0")
+    back = deploy(cluster, "1.6.0", "k1", "rollback")
+    half_seen(api, replicas=2, updatedReplicas=0)
+    assert str(cluster.deployment(back.id).state) == "running"
+    active = cluster.fleet(SERVICE, PLACE).active
+    assert active is not None
+    assert active.id == back.id
+    api.settle()
+    assert str(cluster.deployment(back.id).state) == "succeeded"
+
+
+def test_a_deadline_of_the_replaced_pods_is_no_failure_of_the_rollback(api: KubeApi, cluster: KubeDeployments) -> None:
+    seen_before(api, cluster, "1.6.0")
+    api.bad_images.add(image("1.7.0"))
+    api.set_image(SERVICE, PLACE, image("1.7.0"))
+    api.advance()
+    api.advance()
+    bad = max(api.sets(api.objects["deployments", PLACE, SERVICE]["metadata"]["uid"]), key=lambda s: int(s["metadata"]["resourceVersion"]))
+    words = f'ReplicaSet "{bad["metadata"]["name"]}" has timed out progressing.'
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": words}
+    back = deploy(cluster, "1.5.0", "k1", "rollback")
+    half_seen(api, conditions=[late], replicas=4, updatedReplicas=2)
+    assert str(cluster.deployment(back.id).state) == "running"
+    api.settle()
+    assert str(cluster.deployment(back.id).state) == "succeeded"
+
+
+def test_a_success_of_the_replaced_pods_is_none_of_the_rollback(api: KubeApi, cluster: KubeDeployments) -> None:
+    """With the strategy Recreate the condition stays that of the old ReplicaSet until the end and longer."""
+    seen_before(api, cluster, "1.6.0")
+    back = deploy(cluster, "1.6.0", "k1", "rollback")
+    good = api.objects["deployments", PLACE, SERVICE]["status"]["conditions"]
+    half_seen(api, conditions=good, replicas=2, updatedReplicas=2, availableReplicas=0, readyReplicas=0)
+    assert good[0]["reason"] == "NewReplicaSetAvailable"
+    assert str(cluster.deployment(back.id).state) == "running"
+    half_seen(api, conditions=good, replicas=2, updatedReplicas=2, availableReplicas=2, readyReplicas=2)
+    assert str(cluster.deployment(back.id).state) == "succeeded"
+
+
+def test_paused_by_others_before_its_replica_set_was_made_is_under_way(api: KubeApi, cluster: KubeDeployments) -> None:
+    begun = deploy(cluster, "1.4.0", "k1")
+    api.change(SERVICE, PLACE, paused=True)
+    api.settle()
+    found = cluster.deployment(begun.id)
+    assert (str(found.state), "paused" in found.message) == ("running", True)
 
 
 def test_what_others_replaced_before_it_was_seen_keeps_no_verdict(api: KubeApi, cluster: KubeDeployments) -> None:

@@ -153,3 +153,29 @@ def test_the_digest_of_a_release_is_its_content(tmp_path: Path, monkeypatch: pyt
     release_agent.switch(str(tmp_path / "current"), str(first))
     release_agent.switch(str(tmp_path / "current"), str(second))
     assert (tmp_path / "current").resolve() == second
+
+
+def test_a_release_that_vanishes_while_it_is_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXTENSION))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("SUPERVISOR_SERVER_URL", "http://127.0.0.1:9")
+    import release_agent
+
+    for name in ("1", "2"):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+        (tmp_path / "releases" / name / "run").write_text(name)
+    whole = release_agent.digest_of
+
+    def removed_meanwhile(folder: str) -> str:
+        if folder.endswith("2"):
+            (Path(folder) / "run").unlink()
+            raise FileNotFoundError(2, "No such file or directory", f"{folder}/run")
+        return str(whole(folder))
+
+    monkeypatch.setattr(release_agent, "digest_of", removed_meanwhile)
+    (tmp_path / "deployments").mkdir()
+    settings = {"services": "gateway", "releases": str(tmp_path / "releases"), "current": str(tmp_path / "current")}
+    release_agent.write_json(str(tmp_path / "settings.json"), settings)
+    release_agent.Agent(str(tmp_path)).turn()
+    seen = release_agent.read_json(str(tmp_path / "seen.json"))
+    assert [r["name"] for r in seen["gateway"]["releases"]] == ["1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.fakes.matching_rig import BROKEN, GOOD, Callers
 from ui.bridge import QtMainThread
 from ui.main_window import MainWindow
 from ui.theme import apply
-from ui.widgets.arming import Phase
+from ui.widgets.arming import GUARD_S, Phase
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 AT = place(SERVICE, PLACE)
@@ -72,7 +73,8 @@ class Desk:
         """Two informed clicks: what arms is read before it fires."""
         self.until(button.isEnabled, f"{what} is possible")
         self.press(button)
-        self.until(armed, f"{what}: armed")
+        read_s = time.monotonic() + GUARD_S * 1.5  # sooner it would be the rest of the first click
+        self.until(lambda: armed() and time.monotonic() > read_s, f"{what}: armed")
         self.press(button)
         self.until(done, what)
 

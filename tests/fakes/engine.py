@@ -30,6 +30,7 @@ class FakeEngine:
         self.lock = threading.RLock()
         self.images: dict[str, dict[str, Any]] = {}
         self.exits: dict[str, int] = {}  # image id -> exit code of its containers
+        self.unstartable: dict[str, str] = {}  # image id -> why its containers do not start ("" = the engine forgets the reason)
         self.health: dict[str, str] = {}  # image id -> what its health check says
         self.remote: dict[str, str] = {}  # digest -> image id: what a pull brings
         self.containers: dict[str, dict[str, Any]] = {}
@@ -110,6 +111,10 @@ class FakeEngine:
         ports = container["HostConfig"].get("PortBindings")
         if any(c["State"]["Running"] and c["HostConfig"].get("PortBindings") == ports and ports for c in self.containers.values()):
             return 500, {"message": "driver failed programming external connectivity: port is already allocated"}
+        if container["Image"] in self.unstartable:
+            why = self.unstartable[container["Image"]]
+            container["State"].update({"Error": why, "ExitCode": 128} if why else {})
+            return 500, {"message": why or "internal error"}
         container["State"].update(Status="running", Running=True, StartedAt=now())
         if container["Image"] in self.health:
             container["State"]["Health"] = {"Status": self.health[container["Image"]]}

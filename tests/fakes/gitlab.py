@@ -42,6 +42,7 @@ class FakeGitlab(Stub):
         self.number = 100
         self.protect: set[str] = set()  # environments where a deployment waits for approval
         self.variables_allowed = True
+        self.variables_hidden = False
         for method, pattern, answer in self._table():
             self.route(method, pattern, answer)
 
@@ -278,6 +279,8 @@ class FakeGitlab(Stub):
         return found
 
     def _variables(self, asked: Asked) -> Any:
+        if self.variables_hidden:
+            raise Refused(403, {"message": "403 Forbidden"})
         variables = self._of(asked).variables.get(self._pipeline(asked)["id"], {})
         return [{"key": k, "value": v, "variable_type": "env_var"} for k, v in variables.items()]
 

@@ -89,6 +89,14 @@ class FakeWords:
         word = Approval(v.service, v.name, environment, v.commit, v.digest, me.email, me.name, approved, comment, self.cockpit.clock_us())
         self.cockpit.store.apply(approvals=(*state.approvals, word))
 
+    def acknowledge(self, version: Version, key: str, reason: str, until_us: int) -> None:
+        self._check("acknowledge", version, key, reason, until_us)
+        self._say("acknowledge", version.service, "", reason, version, until_us=until_us, about=key)
+
+    def end_acknowledgement(self, word: Any, reason: str = "") -> None:
+        self._check("end_acknowledgement", word, reason)
+        self._say("end", word.service, "", reason, about=word.id)
+
     def hold(self, version: Version, environment: str, reason: str) -> None:
         self._check("hold", version, environment, reason)
         self._say("hold", version.service, environment, reason, version)

@@ -16,7 +16,7 @@ from cockpit.domain.gates import Gate
 from cockpit.services.connections import Connected
 from cockpit.services.deeds import LOOK_S, SURE_S, Deeds
 from cockpit.services.gates import GateActions, gates_of
-from cockpit.services.polled import GatesJob
+from cockpit.services.polled import GatesJob, told_by
 from tests.fakes.ports import FakeGates
 from tests.fakes.rig import Rig
 
@@ -120,3 +120,31 @@ def test_a_lost_answer_is_settled_by_whether_it_still_waits(rig: Gated, took: bo
     rig.main.run_for(SURE_S + 2 * LOOK_S)
     assert rig.deed().state is (DeedState.DONE if took else DeedState.NOT_SENT)
     assert rig.forge.count("decide") == 1
+
+
+def test_what_was_answered_is_not_answered_again_before_it_was_asked_for(rig: Gated) -> None:
+    rig.gates.decide("forge", GATE, True, "")
+    rig.main.settle()
+    assert rig.deed().state is DeedState.DONE
+    assert rig.gates.why_not("forge", GATE, False) == ("it was answered from here just now; whether it still waits is being asked",)
+    with pytest.raises(NotAllowed, match="just now"):
+        rig.gates.decide("forge", GATE, False, "no")
+    rig.forge.waiting[GATE.id] = GATE  # the next step of the same gate
+    rig.clock.advance(1)
+    rig.look()
+    assert rig.gates.why_not("forge", GATE, True) == ()
+
+
+def test_two_systems_may_use_the_same_id(rig: Gated) -> None:
+    twin = replace(GATE, environment="staging", title="Another system's step")
+    rig.other.waiting[twin.id] = twin
+    rig.look()
+    rig.gates.decide("forge", GATE, True, "")
+    rig.gates.decide("other", twin, True, "")
+    rig.main.settle()
+    assert [system.calls[-1][1] for system in (rig.forge, rig.other)] == [GATE, twin]
+
+
+def test_what_waited_at_a_connection_that_was_removed_waits_here_no_longer(rig: Gated) -> None:
+    rig.store.apply(**told_by(tuple(c for c in rig.connections.all if c.id != "forge"), rig.store.state))
+    assert rig.waiting() == [("other", "o1")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cockpit.domain.facts import Fact, place
@@ -273,3 +274,30 @@ def test_silent_nodes_are_named_once_and_so_is_their_return(fake_clock: Any) -> 
     assert "n3" in scene.notices.newest.message
     scene.watch.silence((), 4)
     assert all(n.over for n in scene.notices.history if n.key == "silent-nodes")
+
+
+def test_every_sample_is_in_the_heat_map_once_also_over_a_restart(fake_clock: Any) -> None:
+    book = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock)
+    for second, fast, slow in ((0, 100, 0), (2, 150, 1), (4, 200, 1), (6, 30, 2), (8, 40, 2)):
+        book.add(book.digest.points([reading(second, fast, slow), reading(second, fast, 0, node="n2")]))
+    for series in ("gw@prod/*/*", "gw@prod/*/POST /orders"):
+        heat = book.heat(series)
+        assert heat is not None
+        counts = heat.sums(np.array([0.0, 100.0]))[0].tolist()
+        assert counts[0] == 2 * (50 + 50 + 30 + 10)
+        assert counts[2] == 1 + 2, "what a restarted node brought counts from zero"
+    assert book.heat("gw@prod/n1/*") is None
+
+
+def test_other_buckets_begin_a_heat_map_anew_and_nobody_waits_for_the_main_thread(fake_clock: Any) -> None:
+    book = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock)
+    for second in range(0, 8, 2):
+        bounds = BOUNDS if second < 4 else (0.5, math.inf)
+        counts = tuple(float(second) for _ in bounds)
+        book.add(book.digest.points([Reading("n1", "gw", "prod", second * 1_000_000, {"a": Histogram(bounds, counts)})]))
+    heat = book.heat("gw@prod/*/*")
+    assert heat is not None
+    assert heat.bounds_s == (0.5, math.inf)
+    for second in range(100, 6100, 2):
+        book.digest.points([reading(second, second)])
+    assert len(book.digest.fresh) <= 2000

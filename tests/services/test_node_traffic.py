@@ -17,7 +17,7 @@ from cockpit.domain.facts import Fact, place
 from cockpit.services.connections import Connected
 from cockpit.services.deeds import LOOK_S, SURE_S, Deeds
 from cockpit.services.nodes import Nodes
-from cockpit.services.polled import TrafficJob
+from cockpit.services.polled import TrafficJob, told_by
 from cockpit.storage.journal import Journal
 from tests.connectors.test_haproxy import Rig as HaproxyRig
 from tests.connectors.test_haproxy import rig as haproxy  # noqa: F401 - a fixture
@@ -251,3 +251,34 @@ def test_a_real_haproxy_takes_a_node_out_at_once(haproxy: HaproxyRig, tmp_path: 
     finally:
         rig.deeds.close()
         rig.database.close()
+
+
+def test_who_is_quick_cannot_take_the_last_one_out(rig: Served) -> None:
+    rig.balancer.shares = {"n0": 50, "n1": 50, "n2": 0}
+    rig.look()
+    rig.nodes.take_out("gw", "prod", "n0")
+    assert rig.why_not("n1") == "n1 is the last node that serves there", "under way"
+    rig.main.settle()
+    assert rig.deed().state is DeedState.DONE
+    assert rig.why_not("n1") == "n1 is the last node that serves there", "done, and the shares are those of before"
+    rig.look()
+    assert rig.why_not("n1") == "n1 is the last node that serves there"
+    rig.nodes.bring_back("gw", "prod", "n0")
+    rig.main.settle()
+    rig.balancer.shares = {"n0": 50, "n1": 50, "n2": 0}
+    rig.clock.advance(6)
+    rig.look()
+    assert rig.why_not("n1") == ""
+
+
+def test_a_node_of_the_same_name_elsewhere_is_another_one(rig: Served) -> None:
+    deed = Deed("d1", "drain", "gw", "staging", "n1", "lb", "Ada", "", DeedState.UNKNOWN, at_us=rig.clock())
+    rig.store.apply(deeds={"d1": deed})
+    assert rig.why_not("n1") == ""
+
+
+def test_the_shares_of_a_balancer_that_was_removed_are_gone_with_it(rig: Served) -> None:
+    rig.store.apply(**told_by(rig.connections.all, rig.store.state))
+    assert set(rig.store.state.shares) == {PROD}
+    rig.store.apply(**told_by((), rig.store.state))
+    assert rig.store.state.shares == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cockpit.domain.errors import Rejected
+from cockpit.domain.errors import ConfigError, Rejected
 from cockpit.services.notices import LIMIT, Notice, Notices, Severity
 
 
@@ -91,3 +91,15 @@ def test_among_errors_alone_the_oldest_goes_and_news_is_still_heard(fake_clock: 
     news = notices.tell(Severity.OK, "approved", "")
     assert news in notices.history
     assert {"error 0", "error 1"}.isdisjoint(n.title for n in notices.history)
+
+
+def test_errors_that_stand_are_told_once_and_are_over_when_they_are_gone(fake_clock: Any) -> None:
+    notices = Notices(fake_clock)
+    wrong, other = ConfigError("Connection ci: no address"), ConfigError("Connection lb: no socket")
+    notices.stand("connection", [wrong], "sources")
+    notices.stand("connection", [wrong, other], "sources")
+    assert [(n.message, n.count, n.over) for n in reversed(notices.history)] == [
+        (wrong.message, 1, False), (other.message, 1, False),
+    ]  # fmt: skip
+    notices.stand("connection", [other], "sources")
+    assert [n.message for n in notices.history if n.over] == [wrong.message]

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from cockpit.domain.errors import AuthFailed, NotFound, OutcomeUnknown, Unreachable
+from cockpit.domain.errors import AuthFailed, NotFound, OutcomeUnknown, StorageError, Unreachable
 from cockpit.domain.rollout import ActionState
 from cockpit.services import silences
+from cockpit.services.clock import now_us
 from cockpit.services.notices import Severity
 from tests.fakes.monitoring import Running, alertmanager
 from tests.fakes.silencing import EXPECTED, SilencingRig
@@ -136,9 +137,82 @@ def test_a_restart_extends_what_is_near_its_end(server: Running, tmp_path: Path)
     assert len(standing(server)) == 2
     rig.deployer.ended = True
     rig.until(lambda: rig.noted("outcome"))
-    [short] = standing(server)
-    assert short["comment"].endswith(f"[release-cockpit silence:{rig.key}:alerts]"), "the first one ends by itself"
+    assert standing(server) == [], "the first one, too: after the action nothing that breaks is silent"
     rig.close()
+
+
+def test_no_number_of_restarts_silences_what_hangs_for_longer_than_twice_the_longest(server: Running, tmp_path: Path) -> None:
+    clear(server)
+    killed(tmp_path, server, "noted")
+    [left] = standing(server)
+    rig = SilencingRig(tmp_path, server.url)
+    rig.silences._clock_us = lambda: now_us() + 1_300_000_000  # the silence is over, the action hangs still
+    rig.recover()
+    rig.until(lambda: rig.store.state.actions[rig.key].state is ActionState.FOLLOWING)
+    assert [s["id"] for s in standing(server)] == [left["id"]], "none was made anew"
+    assert len(rig.noted("progress")) == 1
+    rig.deployer.ended = True
+    rig.until(lambda: rig.store.state.actions[rig.key].state is ActionState.DONE)
+    rig.silences.recover()  # as the core does again and again
+    rig.until(lambda: rig.noted("outcome"))
+    assert rig.noted("outcome")[0]["message"] == "it ended by itself"
+    rig.close()
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_silence_that_cannot_be_made_longer_is_kept_and_released_all_the_same(server: Running, tmp_path: Path) -> None:
+    clear(server)
+    killed(tmp_path, server, "noted")
+    [left] = standing(server)
+    rig = SilencingRig(tmp_path, server.url)
+    rig.silences.longest_s = 2400.0
+
+    def silence(*_: object) -> str:
+        raise AuthFailed("no right to make one")
+
+    rig.alerting.silence = silence
+    rig.recover()
+    rig.until(lambda: [d["id"] for d in rig.noted("progress")] == [left["id"], "", left["id"]])
+    rig.deployer.ended = True
+    rig.until(lambda: rig.noted("outcome"))
+    assert standing(server) == []
+    rig.close()
+
+
+@pytest.mark.usefixtures("soon")
+def test_one_that_is_asked_for_again_and_again_is_asked_for_under_one_key(server: Running, rig: SilencingRig) -> None:
+    asked: list[str] = []
+
+    def silence(*about: Any) -> str:
+        asked.append(about[-1])
+        raise OutcomeUnknown("no answer came")
+
+    rig.alerting.silence = silence
+    rig.begin()
+    rig.until(lambda: asked)
+    rig.silences._clock_us = lambda: now_us() + 400_000_000  # less than half of it is left
+    rig.until(lambda: len(asked) > 4)
+    assert len(set(asked)) == 1, "each other key could make another one"
+    assert len(rig.noted("progress")) == 0
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_silence_that_the_full_disk_could_not_note_is_ended_too(server: Running, rig: SilencingRig) -> None:
+    real, full = rig.journal.append, [True]
+
+    def append(kind: str, *about: Any) -> Any:
+        if kind == "progress" and about[1] == "silence" and full:
+            raise StorageError("the disk is full")
+        return real(kind, *about)
+
+    rig.journal.append = append  # type: ignore[method-assign,assignment]
+    rig.begin()
+    rig.until(lambda: standing(server))
+    rig.until(lambda: rig.store.state.actions[rig.key].state is ActionState.FOLLOWING)
+    full.clear()
+    rig.deployer.ended = True
+    rig.until(lambda: rig.noted("outcome"))
+    assert standing(server) == []
 
 
 @pytest.mark.usefixtures("soon")

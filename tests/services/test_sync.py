@@ -273,3 +273,33 @@ def test_an_answer_that_comes_after_the_connections_were_made_anew_is_let_go(fak
     main.run_for(0.1)
     assert len(waiting) == 1, "only the new one goes on"
     sync.close()
+
+
+def again(rig: Rig, *ids: str) -> None:
+    """The connections are made anew, as after a change of any of them."""
+    connections = Connections()
+    connections.replace(tuple(Connected(i, i.upper(), "ci-v1", ("CiSystem",), ("gw",), Target()) for i in ids))
+    rig.sync.begin(connections, dict.fromkeys(ids, rig.job), 2.0, 10.0)
+
+
+def test_what_failed_before_the_connections_changed_fails_until_it_answers_and_is_told_once(rig: Rig) -> None:
+    rig.job.error = AuthFailed("the token was refused")
+    rig.main.run_for(1)
+    again(rig, "ci")
+    assert rig.health.problem is not None
+    rig.main.run_for(1)
+    [told] = rig.notices.history
+    assert (told.count, told.over) == (1, False)
+    rig.job.error = None
+    again(rig, "ci")
+    rig.main.run_for(1)
+    assert rig.health.state(rig.clock()) == "ok"
+    assert [n.over for n in rig.notices.history if n.id == told.id] == [True], "with a new token nothing is wrong any more"
+
+
+def test_nothing_is_wrong_any_more_with_a_connection_that_was_removed(rig: Rig) -> None:
+    rig.job.error = Unreachable("no route")
+    rig.main.run_for(1)
+    again(rig, "other")
+    assert [n.over for n in rig.notices.history if n.key == "source:ci"] == [True]
+    assert "ci" not in rig.store.state.sources

@@ -73,7 +73,7 @@ class Told(Rig):
 
     def move(self, state: ActionState, **fields: Any) -> Action:
         known = self.store.state.actions.get("k1")
-        start = {"state": state, "intended_at_us": self.clock()}
+        start = {"state": state, "intended_at_us": fields.pop("intended_at_us", self.clock())}
         begun = known or Action("k1", fields.pop("kind", "deploy"), "gw", "prod", "1.7.0", "d2", "1.8.0", D3, ADA, **start)
         moved = replace(begun, state=state, **fields)
         self.store.merge("actions", {"k1": moved})
@@ -224,6 +224,29 @@ def test_a_rollout_of_several_steps_is_told_as_a_whole(opened: Any) -> None:
         ("verdict", "gw, canary in prod to 1.8.0: taken back"),
     ]
     assert [m.text for m, _ in ear.heard] == [f"2 steps, by {ADA}: CHG-7.", "p99 doubled; 0 of 2 steps are over; after 90 s."]
+
+
+def test_after_a_restart_the_action_of_a_rollout_is_no_deployment_of_its_own(opened: Any) -> None:
+    ear = Ear()
+    rig = opened(ear)
+    intended_us = rig.clock()
+    rig.clock.advance(120)
+    rig.move(ActionState.UNKNOWN, intended_at_us=intended_us)  # taken up before its rollout is read
+    run = StepRun(Step("deploy", "gw", "prod", "1.8.0", D3), action="k1")
+    rig.store.merge("rollouts", {"r1": Rollout("r1", "deploy", "gw, canary", (run, run), ADA, started_at_us=intended_us)})
+    rig.main.run_for(UNKNOWN_S + LOOK_S + 1)
+    assert [m.title for m, _ in ear.heard] == ["gw, canary in prod to 1.8.0: started"]
+
+
+def test_an_action_that_was_taken_up_is_told_where_nobody_told_of_it(opened: Any) -> None:
+    ear = Ear()
+    rig = opened(ear)
+    intended_us = rig.clock()
+    rig.clock.advance(120)
+    rig.move(ActionState.FOLLOWING, intended_at_us=intended_us)
+    assert ear.heard == []
+    rig.main.run_for(LOOK_S + 1)
+    assert [kind for kind, _ in ear.words] == ["deployment_started"]
 
 
 def test_what_waited_before_this_start_is_no_news(opened: Any) -> None:

@@ -196,11 +196,11 @@ def test_an_upgrade_makes_a_backup_first(path: Path, monkeypatch: pytest.MonkeyP
     upgraded = open_database(path, now=lambda: MOMENT)
     assert upgraded.query("SELECT name, unit FROM series") == [("old", "ms")]
     upgraded.close()
-    backup = path.with_name("cockpit.sqlite.before-2-20261122T120000Z")
+    backup = path.with_name(f"cockpit.sqlite.before-{len(steps)}-20261122T120000Z")
     assert str(backup) in upgraded.notes[0]
     raw = sqlite3.connect(backup)
     assert raw.execute("SELECT name FROM series").fetchall() == [("old",)]
-    assert raw.execute("PRAGMA user_version").fetchone() == (1,)
+    assert raw.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     raw.close()
 
 

@@ -82,6 +82,16 @@ def test_removing_takes_that_table_alone() -> None:
     assert connection_in(after, "ci") is None
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("below", ["[poll]\ninterval_s = 2.0 # seconds\n", "[[extra]]\nn = 1\n", ""])
+def test_removing_keeps_the_comments_that_speak_of_what_follows(end: str, below: str) -> None:
+    ci = '[connections.ci]\nkind = "ci-v1" # ours\nurl = "http://a"\n'
+    rest = f"# agreed with the exchange: never below 2 s\n# ünder no circumstances\n{below}"
+    whole = f"# top\n[connections.zz]\nkind = 'git'\n\n{ci}\n{rest}".replace("\n", end).encode()
+    after = with_connection(whole, "ci", None, {"kind": "ci-v1", "url": "http://a"})
+    assert after == f"# top\n[connections.zz]\nkind = 'git'\n\n{rest}".replace("\n", end).encode()
+
+
 def test_line_ends_and_a_byte_order_mark_stay() -> None:
     windows = b"\xef\xbb\xbf" + FILE.replace(b"\n", b"\r\n")
     after = with_connection(windows, "x", {"kind": "git", "path": "/x"}, None)

@@ -54,6 +54,8 @@ def test_without_a_system_nothing_is_claimed(qtbot: Any) -> None:
     cockpit = FakeCockpit()
     view = show(qtbot, cockpit)
     assert "alertmanager" in view.table.accessibleDescription()
+    assert "Add a connection" in view.table.accessibleDescription(), "the way there is the form"
+    assert view.count.whole == "What fires is not known", "no number where nobody was ever asked"
     assert view.age.text == "no alerting system is connected"
     assert button(qtbot, cockpit).isHidden()
 
@@ -152,3 +154,10 @@ def test_the_glance_stands_on_every_screen_and_moves_nothing(qtbot: Any, cockpit
     QTest.mouseClick(with_alerts.alerts, LEFT)
     assert with_alerts.current == "alerts"
     assert with_alerts.go_back()
+
+
+def test_the_longest_state_is_not_cut_off(qtbot: Any, cockpit: FakeCockpit) -> None:
+    cockpit.now_us += 5 * MIN
+    view = show(qtbot, cockpit)
+    needed = view.table.fontMetrics().horizontalAdvance("was silenced")
+    assert view.table.columnWidth(0) >= needed + 36, "with the shape before it and the room around it"

@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
-from cockpit.domain.connection import Kept, Kind, KindField, Trial
+from cockpit.domain.connection import Draft, Kept, Kind, KindField, Trial
 from cockpit.domain.errors import AuthFailed, ConfigError, NotAllowed
 from tests.fakes.cockpit import FakeCockpit
 from tests.fakes.connecting import FakeSystems
@@ -255,7 +255,7 @@ def test_changing_one_never_shows_its_secret(opened: Callable[..., ConnectDialog
     dialog = opened(draft=systems.drafts["ci"])
     assert not dialog.kinds.isVisible()
     assert dialog.token.secret.text() == ""
-    assert "kept" in dialog.token.secret.placeholderText()
+    assert "left as it is" in dialog.token.secret.placeholderText()
     assert dialog.token.secret.echoMode() is QLineEdit.EchoMode.Password
     assert dialog.draft().services == ("order-gateway",)
     fill(dialog, "https://new.example.org")
@@ -362,3 +362,23 @@ def test_a_stopped_source_says_what_the_keyring_says(view: SourcesView) -> None:
     fake(view).keyring = ("The keyring is locked.", "Unlock it.")
     view.table.select("vendor")
     assert "The keyring is locked. Unlock it." in view.detail.as_text
+
+
+def test_a_token_that_came_from_a_variable_is_not_taken_for_one_in_the_keyring(
+    opened: Callable[..., ConnectDialog], systems: FakeSystems
+) -> None:
+    secret = KindField("token", "Token", "secret", required=True)
+    systems.add_kind(Kind("strict", "Strict", "Tests", ("CiSystem",), (), (secret,)))
+    dialog = opened(draft=Draft("strict", "strict", {}, (), "CI_TOKEN", {"kind": "strict", "token_env": "CI_TOKEN"}))
+    assert dialog.save_button.isEnabled()
+    dialog.token.where.setCurrentIndex(0)
+    assert not dialog.save_button.isEnabled(), "it would be saved without any token"
+    type_into(dialog.token.secret, TOKEN)
+    assert dialog.save_button.isEnabled()
+
+
+def test_a_long_value_is_never_saved_cut_off(opened: Callable[..., ConnectDialog], systems: FakeSystems) -> None:
+    long = "\n".join(f"production/node-{n}=http://10.0.0.{n}:8080" for n in range(200))
+    draft = Draft("ci", "ci-v1", {"url": "https://ci.example.org", "ca_file": long}, (), "", {"kind": "ci-v1"})
+    assert len(long) > 2000
+    assert opened(draft=draft).draft().options["ca_file"] == long

@@ -301,6 +301,7 @@ def test_e_a_f5_and_question_mark(make: Make, qtbot: Any) -> None:
     (dialog,) = window.findChildren(HelpDialog)
     words = [label.text() for label in dialog.findChildren(QLabel)]
     assert all(keys in words for keys, _ in SHORTCUTS)
+    assert SHORTCUTS[0] == (f"1 to {len(VIEWS)}", ", ".join(name.capitalize() for name in VIEWS))
     with qtbot.waitSignal(dialog.destroyed):
         dialog.close()
 

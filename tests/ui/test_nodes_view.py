@@ -55,6 +55,8 @@ def press(view: Any, after_s: float = 1.0) -> None:
 def test_nothing_known_and_nothing_connected_yet(qtbot: Any) -> None:
     view = show(qtbot, FakeCockpit(AppState()))
     assert view.act.look == "refused"
+    view.show_place("", "")
+    assert view.heading.whole == "Choose a place in the overview"
     assert "names them" in view.table.accessibleDescription()
     press(view)
     view = show(qtbot, FakeCockpit())
@@ -141,4 +143,5 @@ def test_old_word_of_the_nodes_is_called_stale(qtbot: Any, cockpit: Any) -> None
     cockpit.now_us += 5 * MIN
     view = show(qtbot, cockpit)
     assert {r.state for r in view.table.rows_model.rows} == {"stale"}
-    assert "traffic as of 5 m" in view.heading.whole
+    assert "traffic stale, as of 5 m" in view.heading.whole
+    assert [r.traffic for r in view.table.rows_model.rows] == ["was 34 %", "was 33 %", "was none", "was 33 %"]

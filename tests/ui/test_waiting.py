@@ -105,3 +105,11 @@ def test_an_unknown_outcome_and_old_word_are_said_so(qtbot: Any, cockpit: Any) -
     view.refresh()
     assert "unknown, no answer came" in words(view)
     assert "heard 1 h ago" in words(view)
+
+
+def test_old_word_leaves_no_row_without_words(qtbot: Any, cockpit: Any) -> None:
+    cockpit.now_us += HOUR
+    view = show(qtbot, cockpit)
+    shown = [line for line in view.waiting.rows.lines if not line.isHidden()]
+    assert len(shown) == 3, "yes and no of the one, and the other, which is not for this account"
+    assert words(view).count("Canary paused") == 1

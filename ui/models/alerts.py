@@ -52,7 +52,7 @@ def alert_columns(clock_us: Callable[[], int]) -> tuple[Column, ...]:
         return f"was {row.word}" if row.late else row.word
 
     return (
-        Column("State", word, sort_key=lambda r: r.order, state=lambda r: r.state, width=108),
+        Column("State", word, sort_key=lambda r: r.order, state=lambda r: r.state, width=124),
         Column("Severity", lambda r: plain(r.alert.severity, 40) or NONE, width=76),
         Column("Alert", lambda r: plain(r.alert.name, 200) or NONE, tooltip=lambda r: plain(r.alert.name), width=136),
         Column("Where", lambda r: where(r.alert), tooltip=lambda r: plain_lines(_labels(r.alert)), width=148),

@@ -65,6 +65,8 @@ def _word_text(action: str, known: dict[str, str]) -> str:
     until = known.get("until_us", "0")
     end = f" until {time_text(int(until))}" if until.isdigit() and until != "0" else ""
     about = known.get("version") or (known.get("service") or "every service" if action == "override" else "")
+    if action == "acknowledge":
+        about = f"{known.get('about', '')} since {about}"
     why = known.get("reason", "")
     return ": ".join(part for part in (f"{about}{' alone' if action == 'emergency' else ''}{end}".strip(), why) if part)
 
@@ -104,7 +106,7 @@ def _lock_text(known: dict[str, str]) -> str:
     return f"held by {known.get('holder', 'nobody known')} for {known.get('holding', '?')}: {known.get('reason', '')}"
 
 
-_WORDS = frozenset({"hold", "clear", "override", "end", "emergency", "sign-off", "request", "withdraw"})
+_WORDS = frozenset({"hold", "clear", "override", "end", "emergency", "sign-off", "request", "withdraw", "acknowledge"})
 _NOTES: dict[str, Callable[[dict[str, str]], str]] = {"policy": _policy_text, "rehearsal": _rehearsal_text, "break lock": _lock_text}
 _NOTES["tell"] = lambda known: f"told {known.get('connection', '')}: {known.get('message', '')}"
 

@@ -12,13 +12,14 @@ from ui.models.text import NONE, plain, short_id
 
 
 class NodeRow(Struct, frozen=True):
-    """One node; `share` is None where nobody tells, `late` where its fleet or its share is too old. `deed`: what was last done to it."""
+    """One node; `share` is None where nobody tells. `late`: its fleet, `old`: its share was seen too long ago. `deed`: the last one."""
 
     name: str
     node: Node | None = None
     share: int | None = None
     late: bool = False
     deed: Deed | None = None
+    old: bool = False  # its share
 
     @property
     def state(self) -> str:
@@ -30,7 +31,8 @@ class NodeRow(Struct, frozen=True):
     @property
     def traffic(self) -> str:
         """Its share in words."""
-        return NONE if self.share is None else f"{self.share} %" if self.share else "none"
+        words = NONE if self.share is None else f"{self.share} %" if self.share else "none"
+        return f"was {words}" if self.old and self.share is not None else words
 
     @property
     def last(self) -> str:
@@ -46,7 +48,8 @@ def node_rows(fleet: Fact[Fleet] | None, shares: Fact[dict[str, int]] | None, no
     given = shares.value if shares is not None else {}
     late = fleet is not None and fleet.stale(now_us)
     found = dict.fromkeys((*nodes, *given))
-    return [NodeRow(name, nodes.get(name), given.get(name), late, deeds.get(name)) for name in found]
+    old = shares is not None and shares.stale(now_us)
+    return [NodeRow(name, nodes.get(name), given.get(name), late, deeds.get(name), old) for name in found]
 
 
 def node_columns() -> tuple[Column, ...]:
@@ -57,8 +60,8 @@ def node_columns() -> tuple[Column, ...]:
         Column("Version", lambda r: plain(r.node.version, 60) or NONE if r.node else NONE, width=80),
         Column("Artifact", lambda r: short_id(plain(r.node.digest)) or NONE if r.node else NONE, mono=True, width=110,
                copy=lambda r: plain(r.node.digest) if r.node else ""),
-        Column("Traffic", lambda r: r.traffic, sort_key=lambda r: -1 if r.share is None else r.share, align="right", width=66,
-               state=lambda r: "held" if r.share == 0 else ""),
+        Column("Traffic", lambda r: r.traffic, sort_key=lambda r: -1 if r.share is None else r.share, align="right", width=96,
+               state=lambda r: "" if r.share is None else "stale" if r.old else "held" if not r.share else ""),
         Column("Last deed", lambda r: r.last, state=lambda r: str(r.deed.state) if r.deed else "",
                tooltip=lambda r: plain(r.deed.message, 500) if r.deed else "", width=120, stretch=True),
     )  # fmt: skip

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DETAIL_LINES = 6
 WHERE = 3  # the column that says nothing while only one place is shown
-HOW = "A connection of kind “alertmanager” in cockpit.toml fills this; its labels name service and environment."
+HOW = "“Add a connection” under Sources reads an alerting system (alertmanager); its labels name service and environment."
 
 
 class AlertsView(View):
@@ -66,10 +66,15 @@ class AlertsView(View):
         self._tell_empty(bool(every))
         if rows and self.table.selected() is None and not self.table.rows_model.filter_text:
             self.table.select((rows[0].source, rows[0].alert.id))
+        self.count.set_text(self._count(here, len(every) - len(here)))
+        self._selected(self.table.selected())
+
+    def _count(self, here: list[AlertRow], others: int) -> str:
+        if not any(fact.at_us for fact in self.state.alerts.values()):
+            return "What fires is not known"  # nobody ever answered: no number is true
         firing, quiet = sum(r.alert.fires for r in here), sum(not r.alert.fires for r in here)
         verb = "firing" if self.age.word != "stale" else "were firing"
-        self.count.set_text(f"{firing} {verb} here, {quiet} silenced; {plural(len(every) - len(here), 'other')} elsewhere")
-        self._selected(self.table.selected())
+        return f"{firing} {verb} here, {quiet} silenced; {plural(others, 'other')} elsewhere"
 
     def _tell_age(self, now_us: int) -> None:
         late, facts = [], self.state.alerts.values()

@@ -14,6 +14,7 @@ from ui.models.columns import SuiteRow, TestRow, suite_columns, test_columns
 from ui.models.text import age_text, count_text, duration_text, plain, plain_lines, short_id, short_time_text, time_text, time_tooltip
 from ui.theme import state_mark
 from ui.views.base import View, bar, button, split_of, text_pane
+from ui.views.check_pages import CheckPages
 from ui.views.check_runs import (
     detailed,
     duration_bars,
@@ -41,7 +42,7 @@ RUNS_OFFERED = 40
 class ChecksView(View):
     """One run at a time: the newest of the selected (else the newest pending) version, until a person chooses another."""
 
-    kinds = frozenset(["checks", "runs", "versions", "fleets", "starting", "ages"])
+    kinds = frozenset(["checks", "runs", "versions", "fleets", "starting", "trends", "statements", "ages"])
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(cockpit, parent)
@@ -53,6 +54,9 @@ class ChecksView(View):
         self._loaded: set[str] = set()
         self._log_of = ""
         self._run_before, self._was_stale = "", False
+        self.pages = CheckPages(self)
+        self.box.addWidget(self.pages)
+        self.pages.turned.connect(self.read)
         self._build_head()
         self._build_suites()
         self._build_tests()
@@ -79,11 +83,12 @@ class ChecksView(View):
         row = bar(self.heading)
         row.setStretchFactor(self.heading, 1)
         row.addWidget(self.runs)
-        self.box.addLayout(row)
+        row.addWidget(self.pages.button)
+        self.pages.box.addLayout(row)
         row = bar(self.counts, self.left)
         row.setStretchFactor(self.left, 0)
-        self.box.addLayout(row)
-        self.box.addWidget(self.progress)
+        self.pages.box.addLayout(row)
+        self.pages.box.addWidget(self.progress)
 
     def _build_suites(self) -> None:
         self.suites = TableView(suite_columns(self.cockpit.clock_us), lambda r: r.suite.name, "Suites", self)
@@ -91,11 +96,11 @@ class ChecksView(View):
         self.rerun_button = button("Run again", self)
         self.stop_button = button("Stop", self)
         self.say = Row(self, one_line=True)
-        self.box.addWidget(self.suites)
+        self.pages.box.addWidget(self.suites)
         # what is said stands beside the buttons, where its coming moves nothing
         actions = bar(self.log_button, self.rerun_button, self.stop_button)
         actions.addWidget(self.say, 1)
-        self.box.addLayout(actions)
+        self.pages.box.addLayout(actions)
 
     def _build_tests(self) -> None:
         self.tests = TableView(test_columns(), lambda r: (r.suite, r.test.name), "Tests", self)
@@ -116,9 +121,9 @@ class ChecksView(View):
         self.split = split_of("checks", self, self.tests, below)
         self.split.setStretchFactor(0, 3)
         self.split.setStretchFactor(1, 2)
-        self.box.addWidget(self.split, 1)
-        self.box.addWidget(self.history_title)
-        self.box.addWidget(self.history)
+        self.pages.box.addWidget(self.split, 1)
+        self.pages.box.addWidget(self.history_title)
+        self.pages.box.addWidget(self.history)
 
     # what to show ----------------------------------------------------------------------------------------------------------
 
@@ -137,6 +142,7 @@ class ChecksView(View):
     def set_filter(self, text: str) -> None:
         """Only tests that match."""
         self.tests.set_filter(text)
+        self.pages.set_filter(text)
 
     def _forget(self) -> None:
         self._picked, self._suite, self._log_of = "", "", ""
@@ -150,6 +156,10 @@ class ChecksView(View):
 
     def on_change(self, change: Change) -> None:
         """A second that passed changes nothing about a run that has ended, unless it grew stale."""
+        if change.kinds == {"ages"} and self.pages.on_trends:
+            if self.pages.due(self.cockpit.clock_us()):
+                self.read()
+            return
         if change.kinds == {"ages"} and self._shown is not None and self._shown.state.final and self._is_stale() == self._was_stale:
             return
         super().on_change(change)
@@ -160,6 +170,8 @@ class ChecksView(View):
 
     def refresh(self) -> None:
         """Everything as of now."""
+        if self.pages.show_trends(self.service):
+            return
         self._was_stale = self._is_stale()
         runs = runs_of(self.state, self.service)
         version = wanted_version(self.state, self.service, self.environment, self._version)

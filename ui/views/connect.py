@@ -144,7 +144,8 @@ class ConnectDialog(QDialog):
         self.form.set_fields(kind.plain, before.options if before is not None else {})
         self.services.set_services(self._systems.services, before.services if before is not None else (), self._systems.first)
         variable = before.token_env if before is not None else ""
-        self.token.set_field(kind.secret, variable, kept=before is not None, only=self._token_only)
+        # where a variable gave it until now, the keyring holds none
+        self.token.set_field(kind.secret, variable, kept=before is not None and not variable, only=self._token_only)
         shown = {self.form: True, self.services: True, self.token: kind.secret is not None, self.name: before is None}
         for part, visible in shown.items():
             part.setVisible(visible and (not self._token_only or part is self.token))

@@ -10,13 +10,14 @@ from ui.views.base import button, text_pane
 from ui.widgets.texts import Text
 
 SHORTCUTS: tuple[tuple[str, str], ...] = (
-    ("1 to 7", "Versions, Checks, Latency, Approvals, Activity, Sources, Notices"),
+    ("1 to 8", "Versions, Checks, Latency, Approvals, Activity, Sources, Notices, Alerts"),
     ("Arrows, j, k", "Walk cells and rows"),
     ("Enter", "Open what is chosen: a cell its latency, a version its card"),
     ("/", "Filter"),
     ("E", "Choose the environment"),
     ("A", "Approvals"),
     ("F", "Freezes"),
+    ("T", "In Checks: trends over versions, and back to the run"),
     ("Shift+R", "Arm the card"),
     ("Ctrl+Enter", "Fire what is armed"),
     ("Esc", "Disarm, clear the filter, go back"),

@@ -14,11 +14,11 @@ from ui.bridge import guarded
 from ui.models.text import age_text, ms_text, number_text, percent_text, plain, rate_text
 from ui.views.base import View, button
 from ui.views.latency_feed import LatencyFeed
-from ui.widgets.chart import CurveSpec, TimeChart
 from ui.widgets.chart_loader import ChartLoader
 from ui.widgets.chart_overlay import Mark
 from ui.widgets.panel import ProgressLine, StateLabel
 from ui.widgets.texts import Text
+from ui.widgets.time_chart import CurveSpec, TimeChart
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
@@ -81,6 +81,10 @@ class LatencyView(View):
         self.log_button: QPushButton = button("Log", self, role="flat", checkable=True, tip="A logarithmic axis of the latency")
         self.log_button.setAccessibleName("Logarithmic axis")
         self.log_button.toggled.connect(self._log_toggled)
+        self.heat_button: QPushButton = button("Heat", self, role="flat", checkable=True, tip="All samples, not only quantiles")
+        self.heat_button.setAccessibleName("Heat map of all samples")
+        self.heat_button.toggled.connect(self._heat_toggled)
+        row.addWidget(self.heat_button)
         row.addWidget(self.log_button)
         row.addWidget(self.nodes_button)
         self.box.addLayout(row)
@@ -138,6 +142,7 @@ class LatencyView(View):
             chart.moved.connect(self._moved)
             chart.hovered.connect(self._hovered)
             chart.follow_wanted.connect(self.follow_now)
+            chart.said.connect(self._said)
             chart.show_time_axis(chart is rate)
             self._room.addWidget(chart, stretch)
         self.read()
@@ -164,6 +169,10 @@ class LatencyView(View):
         super().remember(settings)
         self.log_button.setChecked(settings.value("latency/log", "") == "log")
 
+    def _said(self, text: str) -> None:
+        """What became of a copy or a file; the line says the age of the number again at the next look."""
+        self.what.set_text(text)
+
     def _nodes(self) -> None:
         self.went.emit("nodes")
 
@@ -172,6 +181,9 @@ class LatencyView(View):
             self.charts[0].set_log(on)
         if self._settings is not None:
             self._settings.setValue("latency/log", "log" if on else "linear")
+
+    def _heat_toggled(self, on: bool) -> None:
+        self.read()
 
     def follow_now(self) -> None:
         """Keep the newest in sight again."""
@@ -262,8 +274,9 @@ class LatencyView(View):
             chart.set_data(at_us, columns)
         name = f"band of {plain(band.version, 40)}" if band and band.version else "band"
         self.charts[0].set_band(band.low_ms if band else None, band.high_ms if band else None, name)
+        self.charts[0].set_heat(self.cockpit.latency.heat(self.series) if self.heat_button.isChecked() else None)
         for chart in self.charts:
-            chart.set_range(start_s, self._end_s)
+            chart.set_range(start_s, self._end_s, self.follow)
 
     def _marks(self) -> tuple[Mark, ...]:
         known = self.state.deployments.get(self.place)

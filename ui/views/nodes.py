@@ -81,10 +81,13 @@ class NodesView(View):
 
     def _heading(self, now_us: int) -> str:
         shares = self.state.shares.get(self.place)
+        if not self.environment:
+            return "Choose a place in the overview"
         where = f"Nodes of {plain(self.service, 80)} in {plain(self.environment, 80)}"
         if shares is None:
             return f"{where}; nobody tells how the traffic is shared"
-        return f"{where}; traffic as of {age_text(shares.age_s(now_us))} ago, {plain(shares.source, 60)}"
+        late = "stale, " if shares.stale(now_us) else ""
+        return f"{where}; traffic {late}as of {age_text(shares.age_s(now_us))} ago, {plain(shares.source, 60)}"
 
     @property
     def chosen(self) -> tuple[NodeRow | None, str]:

@@ -71,8 +71,10 @@ class Waiting(QWidget):
             key = f"{'yes' if approve else 'no'} {source_id} {gate.id}"
             self._things[key] = (source_id, gate, approve)
             why = "; ".join(self._why_not(source_id, gate, approve))
+            if why and found:
+                continue  # the row above says why neither is possible from here
             asked = self.confirm.name == key
-            said = words if not found else (f"or {plain(deed, 40).lower()} it: a rejection names its reason" if not why else "")
+            said = words if not found else f"or {plain(deed, 40).lower()} it: a rejection names its reason"
             cannot = f". Not from here: {plain(why, 200)}" if why and not found else ""
             # beside the buttons of the votes here, its own say where they act
             shown = f"{'Really: ' if asked else ''}{plain(deed, 30)} there"

@@ -62,6 +62,21 @@ class Overlay(QWidget):
         start, end = self.span
         return self.area.left() + (at_s - start) / max(1e-9, end - start) * self.area.width()
 
+    def tell(
+        self,
+        span: tuple[float, float],
+        area: QRectF,
+        message: tuple[str, str],
+        ends: tuple[EndLabel, ...],
+        band: tuple[str, float],
+    ) -> None:
+        """What goes along with the curves; only what is others is painted again."""
+        if (span, area, message, band) != (self.span, self.area, self.message, self.band):
+            self.update()
+        elif ends != self.ends:
+            self.update(int(area.right()), int(area.top()), self.width() - int(area.right()), int(area.height()))
+        self.span, self.area, self.message, self.ends, self.band = span, area, message, ends, band
+
     def set_cross(self, at_s: float | None) -> None:
         """Move the crosshair; only the two strips it leaves and enters are painted again, and all where it comes to a mark."""
         before, self._touched = self._touched, self._mark_at(at_s)
@@ -209,11 +224,13 @@ class ReadOut(QWidget):
         pairs = (f"{c.title} {v}" for c, v in zip(self._curves, self._values, strict=True))
         return "  ".join((self._title, self._when, *pairs))
 
-    def show_values(self, when: str, values: Sequence[str]) -> None:
-        """`when` in words or as a time, and one text for each curve."""
-        if (when, tuple(values)) != (self._when, self._values):
+    def show_values(self, when: str, values: Sequence[str]) -> bool:
+        """`when` in words or as a time, and one text for each curve; answers whether anything changed."""
+        changed = (when, tuple(values)) != (self._when, self._values)
+        if changed:
             self._when, self._values = when, tuple(values)
             self.update()
+        return changed
 
     @guarded
     def sizeHint(self) -> QSize:

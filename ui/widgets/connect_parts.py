@@ -14,7 +14,7 @@ from ui.widgets.texts import NOTE, Row, Text
 
 _NAME = Qt.ItemDataRole.UserRole
 LINES = 3
-KEPT = "kept; type another one to replace it"
+KEPT = "left as it is; type one to replace it"
 NAMES = KindField("services", "Services", description="What this repository releases: names, separated by commas.")
 
 

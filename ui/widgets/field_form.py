@@ -11,6 +11,8 @@ from cockpit.domain.connection import KindField
 from ui.models.text import plain
 from ui.widgets.texts import NOTE, Row, Text
 
+LONGEST = 100_000  # lists of places are long; a longer value would be saved cut off
+
 
 class FieldRow(QWidget):
     """One field. `changed` carries its name."""
@@ -91,7 +93,7 @@ class FieldRow(QWidget):
 
 def _line(field: KindField, parent: QWidget) -> QLineEdit:
     line = QLineEdit(parent)
-    line.setMaxLength(2000)
+    line.setMaxLength(LONGEST)
     if field.kind == "secret":
         # never echoed, and nothing of it is offered to an input method that learns
         line.setEchoMode(QLineEdit.EchoMode.Password)

@@ -14,33 +14,44 @@ def paint_trend(painter: QPainter, box: QRectF, values: Sequence[float | None], 
 
     `limit` draws a dotted line at that value. The scale starts at zero, so that small noise looks small.
     """
-    points = _thin([math.nan if v is None else float(v) for v in values], max(2, int(box.width())))
+    points = _thin([math.nan if v is None else v for v in values], max(2, int(box.width())))
     known = [v for v in points if math.isfinite(v)]
     if not known:
         return
-    top = max([*known, limit or 0.0]) or 1.0
+    top = max(*known, limit or 0.0) or 1.0
     step = box.width() / max(1, len(points) - 1)
-    scale = box.height() / top
+    scale, left, bottom = box.height() / top, box.left(), box.bottom()
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if limit is not None and limit > 0:
         faint = QColor(colour)
         faint.setAlphaF(0.5)
         painter.setPen(QPen(faint, 1, Qt.PenStyle.DotLine))
-        y = box.bottom() - limit * scale
-        painter.drawLine(QPointF(box.left(), y), QPointF(box.right(), y))
-    painter.setPen(QPen(colour, 1.25))
-    piece: list[QPointF] = []
-    for i, value in enumerate([*points, math.nan]):
-        if math.isfinite(value):
-            piece.append(QPointF(box.left() + i * step, box.bottom() - value * scale))
-            continue
+        y = bottom - limit * scale
+        painter.drawLine(QPointF(left, y), QPointF(box.right(), y))
+    # a pen of one pixel is painted many times faster than a wider one
+    painter.setPen(QPen(colour, 1))
+    if len(known) == len(points):
+        pieces = [[QPointF(left + i * step, bottom - v * scale) for i, v in enumerate(points)]]
+    else:
+        pieces = _pieces(points, left, step, bottom, scale)
+    for piece in pieces:
         if len(piece) == 1:
             painter.drawPoint(piece[0])
-        elif piece:
+        else:
             painter.drawPolyline(QPolygonF(piece))
-        piece = []
     painter.restore()
+
+
+def _pieces(points: Sequence[float], left: float, step: float, bottom: float, scale: float) -> list[list[QPointF]]:
+    """The stretches between gaps."""
+    pieces: list[list[QPointF]] = [[]]
+    for i, value in enumerate(points):
+        if math.isfinite(value):
+            pieces[-1].append(QPointF(left + i * step, bottom - value * scale))
+        elif pieces[-1]:
+            pieces.append([])
+    return [piece for piece in pieces if piece]
 
 
 def _thin(values: list[float], pixels: int) -> list[float]:

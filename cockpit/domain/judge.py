@@ -1,0 +1,282 @@
+"""Is the new version worse? Hard rules, evidence that may be looked at every second, and a sentence with numbers.
+
+One `Judge` for each deployment of a place. It is given a `Look` a second: what the nodes on the new version (the candidate) and those on
+the old one (the baseline) did in it. Where no node runs the old version any more, the version before at the same load is the baseline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from cockpit.domain.evidence import Interval, threshold
+from cockpit.domain.judge_operation import Operation, Sides, times
+from cockpit.domain.metrics import Histogram, merge, quantile_s
+
+WORSE = "worse"
+NO_WORSE = "no worse than the limit"
+UNSURE = "cannot tell yet"
+NO_DATA = "no data"
+
+
+class JudgePolicy(Struct, frozen=True):
+    """What the policy tolerates. `alpha`: false alarms a deployment; `limit`: the ratio to the baseline that must not be missed.
+
+    Hard rules, each for `hard_blocks` blocks after each other: p99 beyond `p99_ratio` x the baseline or beyond `p99_ms` (0 = no such
+    limit), errors beyond `error_ratio`. Without requests of the candidate for `silent_s` there is no data.
+    """
+
+    alpha: float = 0.01
+    limit: float = 1.25
+    p99_ratio: float = 2.0
+    p99_ms: float = 0.0
+    error_ratio: float = 0.05
+    hard_blocks: int = 2
+    block_s: int = 10
+    p99_requests: int = 500
+    error_requests: int = 50
+    silent_s: float = 15.0
+
+
+class Look(Struct, frozen=True):
+    """What one second brought, by operation: increments, not totals. `baseline` is empty where no node runs the old version.
+
+    `volatility`: any measure of how wild the market is, NaN where none is known. `gone`: nodes of the candidate that do not answer;
+    `broken`: invariants that do not hold, in words.
+    """
+
+    at_us: int
+    candidate: dict[str, Histogram]
+    baseline: dict[str, Histogram] = {}
+    volatility: float = math.nan
+    gone: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+class Verdict(Struct, frozen=True):
+    """What the judge says now: `state` is one of the four words of this module, `sentence` has the numbers.
+
+    `broken`: the hard rules that were broken, in words. `ratio` to the baseline with its 95 % interval `low` to `high`; `smallest`: the
+    ratio that could be seen by now; `visible_in_s`: when the policy's limit will be. NaN where that is not known. `since_us`: of worse.
+    """
+
+    state: str
+    sentence: str
+    at_us: int
+    after_s: float = 0.0
+    operation: str = ""
+    lens: str = ""
+    ratio: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    smallest: float = math.nan
+    visible_in_s: float = math.nan
+    since_us: int = 0
+    broken: tuple[str, ...] = ()
+
+    @property
+    def bad(self) -> bool:
+        """Whether it speaks against the new version."""
+        return self.state == WORSE
+
+
+class _Hard:
+    """The rules that need no statistics, for one operation: so many blocks beyond a limit, one after the other."""
+
+    def __init__(self, name: str, policy: JudgePolicy) -> None:
+        self._name = name
+        self._policy = policy
+        self._slow = Sides(policy.p99_requests, policy.block_s)
+        self._failing = Sides(policy.error_requests, policy.block_s)
+        self._slow_blocks = self._failing_blocks = 0
+
+    def add(self, candidate: Histogram, baseline: Histogram | None, expected_p99_s: float) -> str:
+        """The rule that is broken by now, in words; "" for none. `expected_p99_s`: of the past, where no baseline is; NaN = unknown."""
+        policy = self._policy
+        full = self._failing.add(candidate, candidate)
+        if full is not None:
+            ratio = full[0].errors / full[0].total
+            self._failing_blocks = self._failing_blocks + 1 if ratio > policy.error_ratio else 0
+            if self._failing_blocks >= policy.hard_blocks:
+                return f"{ratio:.1%} of {self._name} fail, beyond {policy.error_ratio:.1%}, {self._failing_blocks} blocks after each other"
+        full = self._slow.add(candidate, candidate if baseline is None else baseline)
+        if full is None:
+            return ""
+        p99_s = quantile_s(full[0], 0.99) or 0.0
+        other_s = expected_p99_s if baseline is None else quantile_s(full[1], 0.99) or math.nan
+        relative, absolute = p99_s > policy.p99_ratio * other_s, 0 < policy.p99_ms < p99_s * 1e3
+        self._slow_blocks = self._slow_blocks + 1 if relative or absolute else 0
+        if self._slow_blocks < policy.hard_blocks:
+            return ""
+        beside = f"{p99_s / other_s:.1f} x the baseline's" if relative else f"beyond {policy.p99_ms:.0f} ms"
+        return f"p99 of {self._name} is {p99_s * 1e3:.1f} ms, {beside}, {self._slow_blocks} blocks after each other"
+
+
+class Judge:
+    """Watches one deployment. `before`: looks from before it, when all nodes ran the old version (the more, the sooner it can tell).
+
+    One thread; can be pickled; a look costs well below a millisecond an operation.
+    """
+
+    def __init__(self, policy: JudgePolicy, started_us: int, before: Sequence[Look] = ()) -> None:
+        self.policy = policy
+        self._started_us = started_us
+        self._operations: dict[str, Operation] = {}
+        self._hard: dict[str, _Hard] = {}
+        self._broken: dict[str, None] = {}
+        self._since_us = 0
+        self._worst = ""
+        self._heard_us = started_us
+        self._any = False
+        names = {name for look in before for side in (look.candidate, look.baseline) for name in side}
+        for name in sorted(names):
+            past = [(k.at_us / 1e6, k.candidate.get(name), k.baseline.get(name), k.volatility) for k in before]
+            self._operations[name] = Operation(name, past)
+
+    def look(self, look: Look) -> Verdict:
+        """One more second; what it says now."""
+        for words in (*(f"node {name} is gone" for name in look.gone), *(f"invariant broken: {words}" for words in look.broken)):
+            self._break(words, look.at_us)
+        heard = False
+        for name, candidate in look.candidate.items():
+            if not math.isfinite(candidate.total) or not math.isfinite(candidate.errors):
+                continue
+            heard = heard or candidate.total > 0
+            self._hear(name, candidate, look)
+        if heard:
+            if look.at_us - self._heard_us > self.policy.silent_s * 1e6:
+                for operation in self._operations.values():
+                    operation.gap()
+            self._heard_us, self._any = look.at_us, True
+        return self.verdict(look.at_us)
+
+    def _hear(self, name: str, candidate: Histogram, look: Look) -> None:
+        operation = self._operations.get(name) or self._operations.setdefault(name, Operation(name))
+        baseline = look.baseline.get(name) if look.baseline else None
+        if look.baseline and (baseline is None or baseline.bounds_s != candidate.bounds_s):
+            return  # not comparable now: neither evidence for nor against
+        operation.add(look.at_us / 1e6, candidate, baseline, look.volatility)
+        hard = self._hard.get(name) or self._hard.setdefault(name, _Hard(name, self.policy))
+        self._break(hard.add(candidate, baseline, operation.expected_p99_s), look.at_us)
+        if operation.peak >= self._enough and not self._worst:
+            self._worst = name
+            self._since_us = self._since_us or look.at_us
+
+    def _break(self, words: str, at_us: int) -> None:
+        if words:
+            self._since_us = self._since_us or at_us
+            if len(self._broken) < 20:
+                self._broken.setdefault(words)
+
+    @property
+    def _enough(self) -> float:
+        return threshold(self.policy.alpha, len(self._operations))
+
+    # -- what it says ----------------------------------------------------------------------------------------------------------
+
+    def verdict(self, now_us: int) -> Verdict:
+        """What it says at that time, also where no look came."""
+        after_s = max(0.0, (now_us - self._started_us) / 1e6)
+        if self._broken:
+            words = "; ".join(self._broken)
+            return Verdict(WORSE, f"{words} (after {_time(after_s)})", now_us, after_s, since_us=self._since_us, broken=tuple(self._broken))
+        if self._worst:
+            return self._worse(now_us, after_s)
+        silent_s = (now_us - self._heard_us) / 1e6
+        if not self._any or silent_s > self.policy.silent_s:
+            words = (
+                f"no request of the new version was seen for {_time(silent_s)}" if self._any else "nothing was seen of the new version yet"
+            )
+            return Verdict(NO_DATA, f"{words}: that is not fine", now_us, after_s)
+        return self._open(now_us, after_s)
+
+    def _worse(self, now_us: int, after_s: float) -> Verdict:
+        operation = self._operations[self._worst]
+        lens, words, found = operation.worst()
+        low, middle, high = (found.low, found.middle, found.high) if found is not None else (math.nan,) * 3
+        sentence = f"{words}, after {_time((self._since_us - self._started_us) / 1e6)}"
+        return Verdict(WORSE, sentence, now_us, after_s, self._worst, lens, middle, low, high, since_us=self._since_us)
+
+    def _open(self, now_us: int, after_s: float) -> Verdict:
+        """Not worse as far as can be seen: how far that is, by the operation that shows least."""
+        enough, limit = self._enough, math.log(self.policy.limit)
+        blind = max(self._operations.values(), key=lambda o: (o.smallest(enough), o.seconds_until(limit, enough)))
+        smallest, wait_s = blind.smallest(enough), blind.seconds_until(limit, enough)
+        strange = next((o for o in self._operations.values() if o.strange), None)
+        if strange is not None:
+            words = f"cannot tell: {strange.name} never saw the load of now on the version before, and no node runs that any more"
+            return Verdict(UNSURE, words, now_us, after_s, strange.name)
+        highest: Interval | None = None
+        for operation in self._operations.values():
+            found = operation.bounds()
+            if found is None or found.high > self.policy.limit:
+                return self._blind(blind, smallest, wait_s, now_us, after_s)
+            highest = found if highest is None or found.high > highest.high else highest
+        if highest is None:
+            return self._blind(blind, smallest, wait_s, now_us, after_s)
+        words = f"at most {times(highest.high)} x baseline in every operation (limit {times(self.policy.limit)} x), after {_time(after_s)}"
+        return Verdict(
+            NO_WORSE, words, now_us, after_s, "", "", highest.middle, highest.low, highest.high, math.exp(min(smallest, 50)), 0.0
+        )
+
+    def _blind(self, operation: Operation, smallest: float, wait_s: float, now_us: int, after_s: float) -> Verdict:
+        limit = f"{self.policy.limit - 1:+.0%}".replace("%", " %")
+        when = f"{limit} in about {_time(wait_s)}" if math.isfinite(wait_s) else f"{operation.missing} to see {limit}"
+        if math.isfinite(smallest) and smallest < math.log(20):
+            seen = f"cannot yet see less than {math.exp(smallest) - 1:+.0%}".replace("%", " %") + f" in {operation.name}"
+        else:
+            seen = f"cannot see any difference in {operation.name} yet"
+        if wait_s <= 0:
+            when = f"{limit} would have been seen, its absence is not certain yet"
+        ratio = math.exp(smallest) if smallest < 50 else math.inf
+        return Verdict(UNSURE, f"{seen}; {when}", now_us, after_s, operation.name, smallest=ratio, visible_in_s=wait_s)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def together(parts: Sequence[dict[str, Histogram]]) -> dict[str, Histogram]:
+    """What several nodes did, by operation; an operation whose buckets differ between nodes is left out."""
+    names = {name for part in parts for name in part}
+    found = {name: merge([part[name] for part in parts if name in part]) for name in sorted(names)}
+    return {name: histogram for name, histogram in found.items() if histogram is not None}
+
+
+# -- may it act? ----------------------------------------------------------------------------------------------------------------
+
+
+class Guards(Struct, frozen=True):
+    """What keeps an automatic action from looping: times in seconds."""
+
+    settle_s: float = 60.0
+    oldest_failure_s: float = 1_200.0
+    window_s: float = 3_600.0
+
+
+def why_not_act(
+    guards: Guards,
+    now_us: int,
+    *,
+    kind: str,
+    finished_at_us: int,
+    verdict: Verdict,
+    automatic_at_us: Sequence[int],
+    state: str = "succeeded",
+) -> str:
+    """Why no automatic rollback may follow now, "" where it may. Of the newest deployment: kind, end, state; when robots acted before."""
+    if not verdict.bad:
+        return f"the verdict is: {verdict.state}"
+    if kind != "deploy":
+        return "a rollback is never rolled back"
+    if state in ("queued", "running") or not finished_at_us:
+        return "the deployment is still under way"
+    if now_us - finished_at_us < guards.settle_s * 1e6 and not verdict.broken:
+        return f"it settles: {guards.settle_s:.0f} s after its end are not over yet"
+    if now_us - verdict.since_us > guards.oldest_failure_s * 1e6:
+        return f"the failure is older than {_time(guards.oldest_failure_s)}: a person decides"
+    if any(0 <= now_us - at_us < guards.window_s * 1e6 for at_us in automatic_at_us):
+        return f"there was an automatic action within the last {_time(guards.window_s)}"
+    return ""

@@ -1,0 +1,251 @@
+"""One operation as the judge sees it: median, tails and errors of candidate and baseline, paired or against the past at the same load."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from cockpit.domain.evidence import Evidence, Interval, average
+from cockpit.domain.lenses import CountEvidence, Counts, Matched, Moment
+from cockpit.domain.metrics import Histogram, quantile_s
+
+MEDIAN, P99, P999, ERRORS = "median", "p99", "p99.9", "errors"
+MEDIAN_REQUESTS = 5  # on each side, for a median that means something
+P99_REQUESTS = 100
+LENSES = 7  # e-values that are averaged
+MOMENT_S = 10  # seconds that make a moment of the past
+MOMENT_REQUESTS = 50
+LEARN_S = 60  # looks from which the thresholds are taken where nothing is known from before
+SAME = 1e-3  # logarithms closer than this are the same latency
+Second = tuple[float, Histogram | None, Histogram | None, float]
+Past = Sequence[Second]
+
+
+class Sides:
+    """Adds up both sides until each has seen `requests` in at least `seconds` looks."""
+
+    def __init__(self, requests: float, seconds: int = 1) -> None:
+        self._requests, self._seconds = requests, seconds
+        self._held: tuple[Histogram, Histogram] | None = None
+        self._looks = 0
+
+    def add(self, candidate: Histogram, baseline: Histogram) -> tuple[Histogram, Histogram] | None:
+        """Both sums where they are full now, which begins new ones."""
+        held = self._held
+        if held is not None and (held[0].bounds_s, held[1].bounds_s) == (candidate.bounds_s, baseline.bounds_s):
+            self._held = (plus(held[0], candidate), plus(held[1], baseline))
+        else:
+            self._held, self._looks = (candidate, baseline), 0
+        self._looks += 1
+        full = self._held
+        if self._looks < self._seconds or full[0].total < self._requests or full[1].total < self._requests:
+            return None
+        self.drop()
+        return full
+
+    def drop(self) -> None:
+        """Begin anew."""
+        self._held, self._looks = None, 0
+
+
+def plus(a: Histogram, b: Histogram) -> Histogram:
+    """Sum of two histograms of equal buckets."""
+    counts = tuple(x + y for x, y in zip(a.counts, b.counts, strict=True))
+    return Histogram(a.bounds_s, counts, a.sum_s + b.sum_s, a.errors + b.errors)
+
+
+def log_quantile(histogram: Histogram, q: float) -> float:
+    """The logarithm of a quantile in seconds; NaN where there is none above zero."""
+    value = quantile_s(histogram, q)
+    return math.log(value) if value else math.nan
+
+
+class Operation:
+    """All evidence on one operation. `past`: seconds before, oldest first: when, candidate's and baseline's increments, volatility."""
+
+    def __init__(self, name: str, past: Past = ()) -> None:
+        self.name = name
+        self.peak = 0.0
+        self.expected_p99_s = math.nan
+        self.seen = 0.0
+        self.strange = False  # the load now was never seen on the version before
+        self._looks = 0
+        known = [(at, c, b, v) for at, c, b, v in past if c is not None or b is not None]
+        pairs = [(c, b) for _, c, b, _ in known if c is not None and b is not None and c.total > 0 and b.total > 0]
+        self._limits: tuple[float, float] | None = None
+        self._learned: Histogram | None = None
+        self._learning = 0
+        for _, c, b, _ in known:
+            for side in (c, b):
+                self._learn(side)
+        self._choose()
+        self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), Sides(MOMENT_REQUESTS, MOMENT_S)
+        self.median = Evidence(_differences(pairs, Sides(MEDIAN_REQUESTS), 0.5), SAME, centred=True)
+        self.p99 = Evidence(_differences(pairs, Sides(P99_REQUESTS), 0.99), SAME, centred=True)
+        calm: list[tuple[Counts, ...]] = [self._counts(c, b) for c, b in pairs] if self._limits is not None else []
+        self._counted = [CountEvidence([row[i] for row in calm]) for i in range(3)]
+        self._match(known)
+        self._bounds: tuple[int, Interval | None] = (0, None)
+
+    def _match(self, known: Past) -> None:
+        """Moments of the past, and how they differ from what the rest of the past tells of them."""
+        sides, moments = Sides(MOMENT_REQUESTS, MOMENT_S), []
+        for at_s, c, b, volatility in known:
+            whole = plus(c, b) if c is not None and b is not None and c.bounds_s == b.bounds_s else c if c is not None else b
+            full = sides.add(whole, whole) if whole is not None else None
+            if full is not None:
+                moments.append(_moment(at_s, full[0], volatility))
+        self._past = Matched(moments)
+        calm = [(m, self._past.expected(m, leave=True)) for m in moments]
+        rows = [[v - e for v, e in zip(m.values, expected, strict=True)] for m, expected in calm if expected is not None]
+        self._matched = [Evidence([row[i] for row in rows], SAME, centred=True) for i in range(3)]
+
+    def _learn(self, side: Histogram | None) -> None:
+        if side is None or not side.total:
+            return
+        same = self._learned is not None and self._learned.bounds_s == side.bounds_s
+        self._learned = plus(self._learned, side) if same and self._learned is not None else side
+
+    def _choose(self) -> None:
+        """Thresholds: the bounds beyond which nearest to 1 % and 0.1 % of the past lie. Fixed from then on."""
+        known = self._learned
+        if known is None or known.total < P99_REQUESTS:
+            return
+        shares = [(bound, 1 - count / known.total) for bound, count in zip(known.bounds_s, known.counts, strict=True)]
+        usable = [(bound, share) for bound, share in shares if 0 < share <= 0.5 and math.isfinite(bound)]
+        if usable:
+            near = [min(usable, key=lambda b, s=share: abs(math.log(b[1] / s)))[0] for share in (0.01, 0.001)]  # type: ignore[misc]
+            self._limits = (near[0], near[1])
+
+    def add(self, at_s: float, candidate: Histogram, baseline: Histogram | None, volatility: float) -> None:
+        """One more second of both sides; without a baseline the past is one."""
+        self.seen += candidate.total
+        self._looks += 1
+        if baseline is None:
+            self._against_past(at_s, candidate, volatility)
+        else:
+            self.strange = False
+            self._paired(candidate, baseline)
+        logs = [self.median.log_e, *(e.log_e for e in self._counted), *(e.log_e for e in self._matched)]
+        self.peak = max(self.peak, average(logs))
+
+    def _paired(self, candidate: Histogram, baseline: Histogram) -> None:
+        full = self._medians.add(candidate, baseline)
+        if full is not None:
+            self.median.add(log_quantile(full[0], 0.5) - log_quantile(full[1], 0.5))
+        full = self._p99s.add(candidate, baseline)
+        if full is not None:
+            self.p99.add(log_quantile(full[0], 0.99) - log_quantile(full[1], 0.99))
+        if self._limits is None:
+            self._learn(baseline)
+            self._learning += 1
+            if self._learning >= LEARN_S:
+                self._choose()
+            return
+        for evidence, counts in zip(self._counted, self._counts(candidate, baseline), strict=True):
+            evidence.add(counts)
+
+    def _against_past(self, at_s: float, candidate: Histogram, volatility: float) -> None:
+        full = self._moments.add(candidate, candidate)
+        if full is None:
+            return
+        moment = _moment(at_s, full[0], volatility)
+        expected = self._past.expected(moment)
+        self.strange = expected is None
+        self.expected_p99_s = math.exp(expected[1]) if expected is not None and math.isfinite(expected[1]) else math.nan
+        for index, evidence in enumerate(self._matched):
+            evidence.add(moment.values[index] - expected[index]) if expected is not None else evidence.gap()
+
+    def _counts(self, candidate: Histogram, baseline: Histogram) -> tuple[Counts, ...]:
+        events = [(_beyond(candidate, limit), _beyond(baseline, limit)) for limit in self._limits or ()]
+        events.append((candidate.errors, baseline.errors))
+        return tuple(Counts(c, candidate.total, b, baseline.total) for c, b in events)
+
+    def gap(self) -> None:
+        """Nothing was seen for a while."""
+        for sides in (self._medians, self._p99s, self._moments):
+            sides.drop()
+        for evidence in (self.median, self.p99, *self._matched):
+            evidence.gap()
+
+    # -- what can be said ------------------------------------------------------------------------------------------------------
+
+    def worst(self) -> tuple[str, str, Interval | None]:
+        """The lens that shows most, the sentence on it, and the ratio to the baseline."""
+        lenses: list[tuple[Evidence | CountEvidence, str, Evidence | None]] = [(self.median, MEDIAN, self.median)]
+        lenses += zip(self._counted, (P99, P999, ERRORS), (self.p99, None, None), strict=True)
+        lenses += zip(self._matched, (MEDIAN, P99, ERRORS), self._matched, strict=True)
+        evidence, name, effect = max(lenses, key=lambda lens: lens[0].peak)
+        found = effect.interval() if effect is not None else None
+        if found is not None:
+            ratio = Interval(*(math.exp(v) for v in (found.low, found.middle, found.high)))
+            if ratio.low > 1 or not isinstance(evidence, CountEvidence):
+                words = f"errors of {self.name} are" if name == ERRORS else f"{name} of {self.name} is"
+                return name, f"{words} {times(ratio.middle)} x baseline, {_between(ratio)}", ratio
+        what = f"errors of {self.name}" if name == ERRORS else f"requests of {self.name} slower than the baseline's {name}"
+        counted = evidence.ratio() if isinstance(evidence, CountEvidence) else None
+        if counted is not None:
+            ratio = Interval(*counted)
+            return name, f"{what} are {times(ratio.middle)} x as frequent as on the baseline, {_between(ratio)}", ratio
+        return (
+            name,
+            f"{name} of {self.name} is above the baseline" if name == MEDIAN else f"{what} are more frequent than on the baseline",
+            None,
+        )
+
+    def _effects(self) -> Sequence[Evidence]:
+        """The evidence that latency effects are read from: paired where pairs came, else against the past."""
+        return [self.median, self.p99] if self.median.seconds >= self._matched[0].seconds else self._matched[:2]
+
+    def smallest(self, enough: float) -> float:
+        """The smallest effect on median and p99 that both would have shown by now, as a logarithm; infinite where there is none."""
+        return max(e.smallest(enough + math.log(LENSES)) for e in self._effects())
+
+    def seconds_until(self, effect: float, enough: float) -> float:
+        """In how many seconds that effect would be seen, at the pace of the requests so far."""
+        found = [(e.seconds_until(effect, enough + math.log(LENSES)), e.seconds) for e in self._effects()]
+        return max(units * self._looks / seconds if seconds else math.inf for units, seconds in found)
+
+    @property
+    def missing(self) -> str:
+        """Why nothing can be said of when."""
+        return "more requests are needed" if self.seen else "no request of it was seen, one is needed"
+
+    def bounds(self) -> Interval | None:
+        """The ratio of p99 or median to the baseline, whichever may be higher; None where either is unknown. Made anew now and then."""
+        blocks = sum(e.blocks for e in self._effects())
+        if blocks > 1.15 * self._bounds[0] + 3:
+            found = [e.interval() for e in self._effects()]
+            known = [i for i in found if i is not None]
+            worst = max(known, key=lambda i: i.high) if len(known) == len(found) else None
+            answer = Interval(*(math.exp(v) for v in (worst.low, worst.middle, worst.high))) if worst is not None else None
+            self._bounds = (blocks, answer)
+        return self._bounds[1]
+
+
+def times(ratio: float) -> str:
+    """A ratio in a sentence: 2.4, 1.08."""
+    return f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}"
+
+
+def _between(ratio: Interval) -> str:
+    return f"95 % interval {times(ratio.low)} to {times(ratio.high)}"
+
+
+def _differences(pairs: Sequence[tuple[Histogram, Histogram]], sides: Sides, q: float) -> list[float]:
+    full = [sides.add(c, b) for c, b in pairs]
+    return [log_quantile(f[0], q) - log_quantile(f[1], q) for f in full if f is not None]
+
+
+def _moment(at_s: float, histogram: Histogram, volatility: float) -> Moment:
+    errors = math.log((histogram.errors + 0.5) / (histogram.total + 1))
+    values = (log_quantile(histogram, 0.5), log_quantile(histogram, 0.99), errors)
+    return Moment(at_s, histogram.total, values, volatility)
+
+
+def _beyond(histogram: Histogram, limit_s: float) -> float:
+    """How many took longer."""
+    for bound, count in zip(histogram.bounds_s, histogram.counts, strict=True):
+        if bound >= limit_s:
+            return max(0.0, histogram.total - count)
+    return 0.0

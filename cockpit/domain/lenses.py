@@ -1,0 +1,260 @@
+"""What a judge looks through: counts against counts, single points, and a baseline of the past at the same load."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from msgspec import Struct
+
+from cockpit.domain.evidence import KEPT, Evidence, average
+
+RATIOS = (1.1, 1.25, 1.5, 2.0, 4.0, 8.0)  # bets: the candidate's events are that many times as likely
+BLOCK_S = 10  # seconds that are looked at together for the dispersion
+SPANS = (1, 3, 9)  # blocks of those, joined
+LEAST_BLOCKS = 6
+ENOUGH_EVENTS = 8
+
+
+class Counts(Struct, frozen=True, gc=False):
+    """Events of so many requests, on both sides, in the same time."""
+
+    candidate: float
+    of_candidate: float
+    baseline: float
+    of_baseline: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether both sides had traffic, and the numbers are numbers."""
+        values = (self.candidate, self.of_candidate, self.baseline, self.of_baseline)
+        return all(math.isfinite(v) and v >= 0 for v in values) and self.of_candidate > 0 and self.of_baseline > 0
+
+    @property
+    def share(self) -> float:
+        """The candidate's share of all requests: its share of the events, too, where it is no worse."""
+        return self.of_candidate / (self.of_candidate + self.of_baseline)
+
+    @property
+    def excess(self) -> float:
+        """Events of the candidate beyond that share."""
+        return self.candidate - (self.candidate + self.baseline) * self.share
+
+    @property
+    def variance(self) -> float:
+        """Of the excess, where events are independent."""
+        return (self.candidate + self.baseline) * self.share * (1 - self.share)
+
+
+class CountEvidence:
+    """Against "events are no likelier on the candidate": slow requests or errors, counted on both sides in the same seconds.
+
+    Of all events of a second the candidate's number is binomial with its share of the traffic, however uneven that is and however busy the
+    second; the likelihood ratio of a greater share is an e-value. Events that come in bursts are worth less: the ratio is raised to
+    1 / dispersion, measured on the past. `calm`: seconds from before the change. One thread; can be pickled.
+    """
+
+    def __init__(self, calm: Iterable[Counts] = ()) -> None:
+        self._past = _Dispersion()
+        for counts in calm:
+            if counts.usable:
+                self._past.add(counts)
+        self._past.changed()
+        self._logs = [0.0] * len(RATIOS)
+        self._sums = [0.0, 0.0, 0.0, 0.0]
+        self._waiting: list[Counts] = []
+        self.peak = 0.0
+
+    @property
+    def log_e(self) -> float:
+        """The logarithm of the e-value now."""
+        return average(self._logs)
+
+    @property
+    def dispersion(self) -> float | None:
+        """How much more the events vary than independent ones; None where too little was seen to say."""
+        return self._past.value
+
+    def add(self, counts: Counts) -> None:
+        """One more second; one without traffic on either side says nothing."""
+        if not counts.usable:
+            return
+        dispersion = self._past.value
+        if dispersion is None:
+            # what was seen so far served to learn the dispersion, it is no evidence as well
+            self._past.add(counts)
+            return
+        if not counts.candidate + counts.baseline:
+            self._past.add(counts)
+            return
+        q = counts.share
+        for index, ratio in enumerate(RATIOS):
+            more = ratio * q / (ratio * q + 1 - q)
+            gain = counts.candidate * math.log(more / q) + counts.baseline * math.log((1 - more) / (1 - q))
+            self._logs[index] += gain / dispersion
+        for index, value in enumerate((counts.candidate, counts.of_candidate, counts.baseline, counts.of_baseline)):
+            self._sums[index] += value
+        self.peak = max(self.peak, self.log_e)
+        self._past.add(counts)
+
+    def ratio(self, confidence: float = 0.95) -> tuple[float, float, float] | None:
+        """Low, middle and high end of how many times as likely events are; None where too few were seen."""
+        candidate, of_candidate, baseline, of_baseline = self._sums
+        if candidate + baseline < ENOUGH_EVENTS or not baseline or not candidate:
+            return None
+        middle = candidate / of_candidate / (baseline / of_baseline)
+        total = Counts(candidate, of_candidate, baseline, of_baseline)
+        enough = math.log(2 / (1 - confidence)) * (self._past.value or 1.0)
+        return _bound(total, middle, enough, 1 / 1.05), middle, _bound(total, middle, enough, 1.05)
+
+
+def _bound(total: Counts, middle: float, enough: float, step: float) -> float:
+    """The first ratio on the way from the middle that the likelihood ratio against the best one excludes."""
+    q, ratio = total.share, middle
+
+    def likelihood(of: float) -> float:
+        more = of * q / (of * q + 1 - q)
+        return total.candidate * math.log(more) + total.baseline * math.log1p(-more)
+
+    best = likelihood(middle)
+    while best - likelihood(ratio) < enough and 1e-3 < ratio < 1e3:
+        ratio *= step
+    return ratio
+
+
+class _Dispersion:
+    """How much more the candidate's excess of events varies than independent events do, over blocks of several lengths. At least 1."""
+
+    def __init__(self) -> None:
+        # before the change and since: each is looked at around its own mean, for a shift between them is no burst
+        self._parts: list[list[tuple[float, float]]] = [[], []]
+        self._open: list[Counts] = []
+        self._now = 0
+        self.value: float | None = None
+
+    def changed(self) -> None:
+        """What comes from now on is after the change."""
+        self._open.clear()
+        self._now = 1
+
+    def add(self, counts: Counts) -> None:
+        """One more second."""
+        self._open.append(counts)
+        if len(self._open) < BLOCK_S:
+            return
+        part = self._parts[self._now]
+        part.append((sum(c.excess for c in self._open), sum(c.variance for c in self._open)))
+        self._open.clear()
+        del part[: -KEPT // BLOCK_S]
+        if len(self._parts[0]) + len(self._parts[1]) >= LEAST_BLOCKS:
+            self.value = max(1.0, *(self._over(span) for span in SPANS))
+
+    def _over(self, span: int) -> float:
+        count, told, square = 0, 0.0, 0.0
+        for part in self._parts:
+            sums = [part[i : i + span] for i in range(0, len(part) - span + 1, span)]
+            joined = [(sum(e for e, _ in s), sum(v for _, v in s)) for s in sums]
+            variance = sum(v for _, v in joined)
+            if len(joined) < LEAST_BLOCKS or variance <= 0:
+                continue
+            drift = sum(e for e, _ in joined) / variance
+            count, told = count + len(joined) - 1, told + variance * (len(joined) - 1) / len(joined)
+            square += sum((e - drift * v) ** 2 for e, v in joined)
+        if not count:
+            return 1.0
+        found, error = square / told, math.sqrt(2 / count)
+        return found * (1 + error) if found > 1 + error else 1.0
+
+
+class Points:
+    """A metric of which only one value an interval is known, on both sides: evidence from their ratio.
+
+    `calm`: pairs (candidate, baseline) from before the change. Values above zero, more is worse. One thread; can be pickled.
+    """
+
+    def __init__(self, calm: Sequence[tuple[float, float]] = (), floor: float = 1e-6) -> None:
+        self.difference = Evidence([math.log(c / b) for c, b in calm if _positive((c, b))], floor)
+
+    @property
+    def peak(self) -> float:
+        """The highest that the logarithm of the e-value ever was."""
+        return self.difference.peak
+
+    def add(self, candidate: float, baseline: float) -> None:
+        """One more interval; one with values that are not above zero is a gap."""
+        if _positive((candidate, baseline)):
+            self.difference.add(math.log(candidate / baseline))
+        else:
+            self.difference.gap()
+
+
+def _positive(pair: tuple[float, float]) -> bool:
+    return all(math.isfinite(v) and v > 0 for v in pair)
+
+
+# -- the version before, at the same load ---------------------------------------------------------------------------------------
+
+NEIGHBOURS = 31
+NEAR = 0.35  # distance in logarithms of volume and volatility within which a moment of the past is comparable
+LEAST_NEIGHBOURS = 11
+APART_S = 60.0  # moments closer than this say the same
+MOST_MOMENTS = 900
+HALF_DAY_S, DAY_S = 43_200.0, 86_400.0
+HOUR_S = 3_600.0
+
+
+class Moment(Struct, frozen=True, gc=False):
+    """A moment of the version before: what was measured (NaN = nothing), and what that depends on. NaN where it is not known."""
+
+    at_s: float
+    volume: float
+    values: tuple[float, ...]
+    volatility: float = math.nan
+
+
+class Matched:
+    """What the version before did under the same circumstances: medians over the moments of the past that were most alike.
+
+    Alike in volume and volatility; of those, the ones nearest in hour of the day come first. None where the past knows nothing alike:
+    a regime that was never seen is not judged. Pure; can be pickled.
+    """
+
+    def __init__(self, past: Sequence[Moment]) -> None:
+        usable = [m for m in past if math.isfinite(m.volume) and m.volume > 0]
+        step = max(1, math.ceil(len(usable) / MOST_MOMENTS))
+        self._past = sorted(((math.log(m.volume), _log(m.volatility), m) for m in usable[::step]), key=lambda p: p[0])
+        self._volumes = [p[0] for p in self._past]
+
+    def expected(self, at: Moment, *, leave: bool = False) -> tuple[float, ...] | None:
+        """The values to be expected; with `leave` the past around that very moment counts for nothing, as when the past judges itself."""
+        if not (math.isfinite(at.volume) and at.volume > 0):
+            return None
+        volume, moved = math.log(at.volume), _log(at.volatility)
+        near = []
+        for index in range(bisect_left(self._volumes, volume - NEAR), bisect_left(self._volumes, volume + NEAR)):
+            known, known_moved, moment = self._past[index]
+            aside = moved - known_moved if math.isfinite(moved) and math.isfinite(known_moved) else 0.0
+            distance = math.hypot(known - volume, aside)
+            if distance <= NEAR and not (leave and abs(moment.at_s - at.at_s) < APART_S):
+                near.append((distance + NEAR * hours_apart(moment.at_s, at.at_s) / 12, index))
+        if len(near) < LEAST_NEIGHBOURS:
+            return None
+        near.sort()
+        rows = [self._past[index][2].values for _, index in near[:NEIGHBOURS]]
+        return tuple(_middle(column) for column in zip(*rows, strict=True))
+
+
+def hours_apart(a_s: float, b_s: float) -> float:
+    """On the clock: 0 to 12."""
+    return (HALF_DAY_S - abs(abs(a_s - b_s) % DAY_S - HALF_DAY_S)) / HOUR_S
+
+
+def _middle(values: Sequence[float]) -> float:
+    known = [v for v in values if math.isfinite(v)]
+    return median(known) if len(known) >= LEAST_NEIGHBOURS else math.nan
+
+
+def _log(value: float) -> float:
+    return math.log(value) if math.isfinite(value) and value > 0 else math.nan

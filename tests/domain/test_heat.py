@@ -1,0 +1,49 @@
+"""Counts over time: each sample once, equal to brute force at any window, bounded, and nothing before what is kept."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cockpit.domain.heat import Heat
+
+BOUNDS = (0.001, 0.01, 0.1, math.inf)
+
+
+@settings(max_examples=100, deadline=None)
+@given(count=st.integers(0, 60), capacity=st.integers(1, 40), pieces=st.integers(1, 30), seed=st.integers(0, 2**20))
+def test_sums_equal_brute_force(count: int, capacity: int, pieces: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    at = np.cumsum(random.random(count) + 1e-3)
+    counts = random.integers(0, 50, (count, 4))
+    heat = Heat(capacity, BOUNDS)
+    for moment, row in zip(at, counts, strict=True):
+        assert heat.append(moment, np.cumsum(row))
+    assert heat.end - heat.first == min(count, capacity)
+    edges = np.linspace(-1.0, (at[-1] if count else 0.0) + 1.0, pieces + 1)
+    wanted = np.zeros((pieces, 4))
+    for moment, row in list(zip(at, counts, strict=True))[heat.first :]:
+        wanted[np.searchsorted(edges, moment, side="right") - 1] += row
+    np.testing.assert_array_equal(heat.sums(edges), wanted)
+
+
+def test_what_is_late_is_refused_and_counters_never_go_down() -> None:
+    heat = Heat(10, BOUNDS)
+    assert heat.append(2.0, (1, 3, 3, 4))
+    assert not heat.append(2.0, (9, 9, 9, 9))
+    assert not heat.append(math.nan, (9, 9, 9, 9))
+    assert heat.append(3.0, (5, 2, 2, 2)), "a histogram that contradicts itself counts what it can"
+    assert heat.sums(np.array([0.0, 2.5, 9.0])).tolist() == [[1, 2, 0, 1], [5, 0, 0, 0]]
+    assert (heat.first_s, heat.last_s) == (2.0, 3.0)
+
+
+def test_between_two_moments_the_later_one_counts_and_a_hole_stays_one() -> None:
+    heat = Heat(10, BOUNDS)
+    for at in (10.0, 14.0, 100.0):
+        heat.append(at, (0, at, at, at))
+    found = heat.spread(np.array([5.0, 9.0, 10.5, 12.0, 13.0, 14.5, 50.0, 99.0, 101.0, 102.0]))[:, 1]
+    assert found.tolist() == [0, 10, 14, 14, 14, 0, 0, 100, 0]
+    assert not Heat(4, BOUNDS).spread(np.array([0.0, 1.0])).any()

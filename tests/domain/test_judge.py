@@ -1,0 +1,261 @@
+"""The judge: no data is never fine, hard rules need no statistics, nothing that both sides share is a regression; then regressions."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from cockpit.domain.judge import NO_DATA, NO_WORSE, UNSURE, WORSE, Guards, Judge, JudgePolicy, Look, Verdict, together, why_not_act
+from cockpit.domain.metrics import Histogram
+from tests.fakes.judge_traffic import BOUNDS, looks, second
+
+POLICY = JudgePolicy()
+START = 600
+START_US = START * 1_000_000
+EMPTY = Histogram(BOUNDS, (0.0,) * len(BOUNDS))
+
+
+def judged(judge: Judge, seen: list[Look], until: str = WORSE) -> Verdict:
+    """The verdict after these looks, or at the first that has that state."""
+    verdict = judge.verdict(START_US)
+    for look in seen:
+        verdict = judge.look(look)
+        if verdict.state == until:
+            break
+    return verdict
+
+
+def regime(at: int) -> str:
+    return ("calm", "volatile", "crash")[at // 300 % 3]
+
+
+# -- no data -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_without_data_nothing_is_fine() -> None:
+    judge = Judge(POLICY, START_US)
+    assert judge.verdict(START_US).state == NO_DATA
+    assert judge.verdict(START_US + 3_600_000_000).state == NO_DATA
+    assert judge.look(Look(START_US, {})).state == NO_DATA
+    assert judge.look(Look(START_US, {"place_order": EMPTY}, {"place_order": second(Random(1), 50, 0.005)})).state == NO_DATA
+
+
+def test_data_that_stops_is_no_data_though_all_was_fine() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    assert judged(judge, looks(2, 300, start_s=START), NO_WORSE).state == NO_WORSE
+    verdict = judge.verdict(START_US + 400_000_000)
+    assert verdict.state == NO_DATA
+    assert "not fine" in verdict.sentence
+
+
+def test_numbers_that_are_none_are_no_data() -> None:
+    judge = Judge(POLICY, START_US)
+    bad = Histogram(BOUNDS, (math.nan,) * len(BOUNDS))
+    assert judge.look(Look(START_US, {"place_order": bad}, {"place_order": bad})).state == NO_DATA
+
+
+def test_an_operation_that_is_gone_from_the_candidate_keeps_it_from_being_fine() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START, operations=("place_order", "cancel")))
+    verdict = judged(judge, looks(2, 300, start_s=START), NO_WORSE)
+    assert (verdict.state, verdict.operation) == (UNSURE, "cancel")
+
+
+def test_a_baseline_with_other_buckets_is_no_comparison() -> None:
+    judge = Judge(POLICY, START_US)
+    for look in looks(2, 200, start_s=START):
+        other = {name: Histogram((1.0, math.inf), (0.0, 5.0)) for name in look.baseline}
+        verdict = judge.look(replace(look, baseline=other))
+    assert verdict.state == UNSURE
+
+
+# -- hard rules --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_is_gone_and_a_broken_invariant_need_no_statistics() -> None:
+    for look, words in (
+        (Look(START_US, {}, gone=("production-2",)), "node production-2 is gone"),
+        (Look(START_US, {}, broken=("the book is crossed",)), "invariant broken: the book is crossed"),
+    ):
+        judge = Judge(POLICY, START_US)
+        verdict = judge.look(look)
+        assert (verdict.state, verdict.broken, verdict.since_us) == (WORSE, (words,), START_US)
+        assert words in verdict.sentence
+        assert judge.verdict(START_US + 60_000_000).state == WORSE
+
+
+def test_errors_beyond_the_limit_for_two_blocks_also_without_any_baseline() -> None:
+    judge = Judge(POLICY, START_US)
+    verdict = judged(judge, looks(3, 60, start_s=START, error_ratio=0.2, paired=False))
+    assert verdict.state == WORSE
+    assert "fail" in verdict.sentence
+    assert verdict.since_us <= START_US + 25_000_000
+
+
+def test_one_bad_block_breaks_no_hard_rule() -> None:
+    judge = Judge(POLICY, START_US)
+    seen = looks(4, 10, start_s=START, error_ratio=0.2, paired=False) + looks(5, 60, start_s=START + 10, paired=False)
+    assert judged(judge, seen).state != WORSE
+
+
+def test_a_p99_beyond_the_policy_in_ms() -> None:
+    judge = Judge(JudgePolicy(p99_ms=10.0), START_US)
+    verdict = judged(judge, looks(6, 60, start_s=START, paired=False))
+    assert verdict.state == WORSE
+    assert "beyond 10 ms" in verdict.sentence
+
+
+# -- nothing is there --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rates", [(60.0, 60.0), (10.0, 90.0), (90.0, 10.0)])
+def test_the_same_version_on_both_sides_is_not_worse(rates: tuple[float, float]) -> None:
+    for seed in range(4):
+        judge = Judge(POLICY, START_US, looks(seed, START, rates=rates))
+        assert not judged(judge, looks(seed + 100, 600, start_s=START, rates=rates)).bad
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_regime_change_is_no_regression(paired: bool) -> None:
+    for seed in range(3):
+        before = looks(seed, 1800, start_s=-1200, paired=paired, regime=regime)
+        judge = Judge(POLICY, START_US, before)
+        assert not judged(judge, looks(seed + 50, 900, start_s=START, paired=paired, regime=regime)).bad
+
+
+def test_a_regime_that_the_past_never_saw_is_neither_worse_nor_fine() -> None:
+    judge = Judge(POLICY, START_US, looks(1, 900, start_s=-300, paired=False))
+    verdict = judged(judge, looks(2, 300, start_s=START, paired=False, regime=lambda _at: "crash"))
+    assert verdict.state == UNSURE
+    assert "never saw the load" in verdict.sentence
+
+
+def test_a_restart_of_the_candidate_with_a_gap_is_no_regression() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    assert not judged(judge, looks(2, 60, start_s=START)).bad
+    assert not judged(judge, looks(3, 300, start_s=START + 200)).bad
+
+
+def test_at_first_it_says_what_it_cannot_see_and_when_it_will() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    verdict = judged(judge, looks(2, 8, start_s=START))
+    assert verdict.state == UNSURE
+    assert "+25 % in about" in verdict.sentence
+    assert 0 < verdict.visible_in_s < 300
+
+
+def test_in_the_end_it_is_no_worse_than_the_limit() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    verdict = judged(judge, looks(2, 400, start_s=START), NO_WORSE)
+    assert verdict.state == NO_WORSE
+    assert verdict.low <= verdict.ratio <= verdict.high <= POLICY.limit
+
+
+# -- something is there --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("worse", "most_s"), [(1.1, 200), (1.25, 60), (1.5, 30)])
+def test_a_slower_version_is_found(worse: float, most_s: int) -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    verdict = judged(judge, looks(2, 600, start_s=START, worse=worse))
+    assert verdict.state == WORSE
+    assert verdict.since_us <= START_US + most_s * 1_000_000
+    assert "place_order" in verdict.sentence
+
+
+def test_the_sentence_has_the_ratio_and_its_interval() -> None:
+    judge = Judge(JudgePolicy(p99_ratio=50), START_US, looks(1, START))
+    for look in looks(2, 400, start_s=START, worse=1.6):
+        verdict = judge.look(look)
+    assert verdict.low < 1.6 < verdict.high
+    assert "x baseline, 95 % interval" in verdict.sentence
+    assert "after" in verdict.sentence
+
+
+def test_only_the_tail_is_worse() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    verdict = judged(judge, looks(2, 400, start_s=START, spread=(0.75, 0.5)))
+    assert verdict.state == WORSE
+    assert verdict.lens in ("p99", "p99.9") or verdict.broken
+
+
+def test_more_errors_below_the_hard_limit() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    verdict = judged(judge, looks(2, 900, start_s=START, error_ratio=0.02))
+    assert (verdict.state, verdict.lens, verdict.broken) == (WORSE, "errors", ())
+
+
+def test_a_slower_version_is_found_without_a_node_on_the_old_one() -> None:
+    judge = Judge(POLICY, START_US, looks(1, 1800, start_s=-1200, paired=False, regime=regime))
+    verdict = judged(judge, looks(2, 1200, start_s=START, paired=False, regime=regime, worse=1.4))
+    assert verdict.state == WORSE
+
+
+def test_a_slower_version_is_found_with_one_request_in_ten() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START, rates=(10, 90)))
+    assert judged(judge, looks(2, 600, start_s=START, rates=(10, 90), worse=1.5)).bad
+
+
+def test_worse_stays_worse_and_remembers_since_when() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    first = judged(judge, looks(2, 300, start_s=START, worse=1.5))
+    later = judged(judge, looks(3, 120, start_s=START + 400), NO_WORSE)
+    assert (later.state, later.since_us) == (WORSE, first.since_us)
+
+
+def test_it_goes_through_pickle() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    judged(judge, looks(2, 30, start_s=START))
+    again = pickle.loads(pickle.dumps(judge))
+    for look in looks(3, 60, start_s=START + 30, worse=1.2):
+        assert judge.look(look) == again.look(look)
+
+
+def test_a_look_is_cheap() -> None:
+    judge = Judge(POLICY, START_US, looks(1, START))
+    seen = looks(2, 300, start_s=START)
+    began = time.process_time()
+    for look in seen:
+        judge.look(look)
+    assert (time.process_time() - began) / len(seen) < 0.005
+
+
+def test_nodes_are_added_up() -> None:
+    one, other = second(Random(1), 50, 0.005), second(Random(2), 50, 0.005)
+    found = together([{"a": one, "b": one}, {"a": other, "b": Histogram((1.0, math.inf), (1.0, 1.0))}, {}])
+    assert list(found) == ["a"]
+    assert found["a"].total == one.total + other.total
+
+
+# -- loop guards ---------------------------------------------------------------------------------------------------------------------
+
+NOW_US = 10_000_000_000
+BAD = Verdict(WORSE, "", NOW_US, since_us=NOW_US - 5_000_000)
+
+
+def why_not(
+    verdict: Verdict = BAD, kind: str = "deploy", ended_s: float = 300.0, acted_s: tuple[float, ...] = (), state: str = "succeeded"
+) -> str:
+    acted = tuple(NOW_US - int(s * 1e6) for s in acted_s)
+    ended = NOW_US - int(ended_s * 1e6)
+    return why_not_act(Guards(), NOW_US, kind=kind, finished_at_us=ended, verdict=verdict, automatic_at_us=acted, state=state)
+
+
+def test_what_keeps_a_robot_from_acting() -> None:
+    assert "never rolled back" in why_not(kind="rollback")
+    assert "under way" in why_not(state="running")
+    assert "settles" in why_not(ended_s=10)
+    assert "within the last" in why_not(acted_s=(7200.0, 1800.0))
+    assert "older than" in why_not(replace(BAD, since_us=NOW_US - 1_300_000_000))
+    for state in (NO_DATA, UNSURE, NO_WORSE):
+        assert state in why_not(Verdict(state, "", NOW_US))
+
+
+def test_a_robot_may_act_once_and_a_hard_rule_waits_for_no_settling() -> None:
+    assert why_not() == ""
+    assert why_not(acted_s=(7200.0,)) == ""
+    assert why_not(replace(BAD, broken=("node a is gone",)), ended_s=10) == ""

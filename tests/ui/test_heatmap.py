@@ -1,0 +1,104 @@
+"""The heat map: one sample among thousands is seen, piece by piece equals at once, and the latency view shows it by a switch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtWidgets import QApplication
+
+from cockpit.domain.heat import Heat
+from cockpit.domain.metrics import Histogram, Reading
+from tests.fakes.believable import NOW_US
+from tests.fakes.cockpit import FakeCockpit
+from ui import theme
+from ui.views.latency import LatencyView
+from ui.widgets.heatmap import HeatPicture, heat_strokes, limits_ms
+from ui.widgets.strip_paint import Look
+
+BOUNDS = (*(0.0005 * 1.4**i for i in range(24)), math.inf)
+
+
+def look(name: str = "dark", step_s: float = 10.0, ratio: float = 1.0) -> Look:
+    found, (low, high) = theme.THEMES[name], limits_ms(BOUNDS)
+    strokes, ground = heat_strokes(found), found.surface
+    limits = {"low": math.log10(low), "high": math.log10(high), "log_floor": low}
+    return Look(width=round(200 * ratio), height=round(150 * ratio), step_s=step_s / ratio, strokes=strokes, ground=ground, grid=found.line, ratio=ratio, **limits)  # fmt: skip # noqa: E501
+
+
+def filled(moments: int, capacity: int = 5000) -> Heat:
+    heat, random = Heat(capacity, BOUNDS), np.random.default_rng(1)
+    for i in range(moments):
+        counts = random.poisson(40, len(BOUNDS)) * (np.arange(len(BOUNDS)) < 12)
+        heat.append(i * 2.0, np.cumsum(counts))
+    return heat
+
+
+def shown(picture: HeatPicture, found: Look) -> QImage:
+    image = QImage(found.width, found.height, QImage.Format.Format_RGB32)
+    image.setDevicePixelRatio(found.ratio)
+    with QPainter(image) as painter:
+        picture.draw(painter, 0.0, 0.0)
+    return image
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+def test_piece_by_piece_equals_at_once(qapp: QApplication, ratio: float) -> None:
+    heat, picture, found = filled(300, 400), HeatPicture(), look(step_s=3.1, ratio=ratio)
+    random = np.random.default_rng(2)
+    for i in range(300, 700):
+        heat.append(i * 2.0 + random.random(), np.cumsum(random.poisson(3, len(BOUNDS))))
+        end = int(heat.last_s // found.step_s) + 1
+        picture.show(heat, found, end)
+        if i % 20 == 0:
+            afresh = HeatPicture()
+            afresh.show(heat, found, end)
+            assert shown(picture, found) == shown(afresh, found)
+    assert heat.first > 0
+
+
+@pytest.mark.parametrize("name", theme.THEMES)
+@pytest.mark.parametrize("step_s", [1.0, 10.0, 432.0])
+def test_one_sample_among_thousands_is_seen_at_every_zoom(qapp: QApplication, name: str, step_s: float) -> None:
+    heat = filled(2000)
+    heat.append(4000.0, np.cumsum([50_000] * 12 + [0] * 8 + [1] + [0] * 4))
+    found, picture = look(name, step_s), HeatPicture()
+    picture.show(heat, found, int(4000 / step_s) + 3)
+    image = shown(picture, found)
+    lone = QColor(image.pixel(200 - 3, 150 - 1 - int(150 * (math.log10(BOUNDS[20] * 900) - found.low) / (found.high - found.low))))
+    ground = found.ground
+    assert max(abs(a - b) for a, b in zip(lone.getRgb()[:3], ground.getRgb()[:3], strict=True)) > 30  # type: ignore[index]
+
+
+def test_the_latency_view_shows_it_by_a_switch(qtbot, qapp: QApplication) -> None:
+    theme.apply(qapp, "dark")
+    cockpit = FakeCockpit()
+    view = LatencyView(cockpit)
+    qtbot.addWidget(view)
+    view.resize(648, 600)
+    view.show_place("order-gateway", "production")
+    view.show()
+    qtbot.waitUntil(lambda: bool(view.charts), timeout=20_000)
+    total = 0.0
+    for i in range(60):
+        total += 100
+        counts = tuple(min(total, total * j / 12) for j in range(1, len(BOUNDS) + 1))
+        reading = Reading(
+            "production-1", "order-gateway", "production", NOW_US - (60 - i) * 2_000_000 + 1, {"order": Histogram(BOUNDS, counts)}
+        )
+        cockpit.latency.add(cockpit.latency.digest.points([reading]))
+    curves = view.charts[0].grab().toImage()
+    view.heat_button.click()
+    heat = cockpit.latency.heat(view.series)
+    assert heat is not None
+    assert heat.end >= 58
+    assert view.charts[0].grab().toImage() != curves
+    assert view.charts[0]._scale.log
+    view.charts[0].show_cross(NOW_US / 1e6 - 60)
+    view.node.setCurrentIndex(1)
+    assert not view.charts[0]._scale.log, "a single node has its curves"
+    view.node.setCurrentIndex(0)
+    view.heat_button.click()
+    assert not view.charts[0]._scale.log

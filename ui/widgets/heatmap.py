@@ -1,0 +1,70 @@
+"""A heat map of latency over time: every sample counts, in columns that are painted once and then scroll. numpy is imported on first use.
+
+Each column is shaded by the share of its own samples, so that a quiet hour is as readable as a busy one; one sample among thousands is
+never darker than the faintest shade that can be seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PySide6.QtGui import QImage
+
+from ui.theme import Theme, blend
+from ui.widgets.strip_paint import StripPicture, Stroke
+
+if TYPE_CHECKING:
+    from cockpit.domain.heat import Heat
+    from cockpit.domain.series import Indices, Values
+
+FAINTEST = 0.3
+_SHADES = 256
+
+
+def heat_strokes(theme: Theme) -> tuple[Stroke, ...]:
+    """The colours of few, many and most samples."""
+    return (Stroke(blend(theme.surface, theme.accent, FAINTEST)), Stroke(theme.accent), Stroke(theme.text))
+
+
+def limits_ms(bounds_s: Sequence[float]) -> tuple[float, float]:
+    """The vertical axis of a histogram's buckets: half of the lowest bound to twice the highest that is finite."""
+    known = [b for b in bounds_s if 0 < b < math.inf] or [0.001]
+    return known[0] * 500, known[-1] * 2000
+
+
+class HeatPicture(StripPicture):
+    """A StripPicture of a Heat: its look's strokes are the colours of few, many and most samples."""
+
+    def _paint_rows(self, lying: QImage, pixels: Values, columns: Indices) -> None:
+        import numpy as np
+
+        look = self._look
+        heat: Heat | None = self._series
+        if look is None:
+            return
+        pixels[:] = look.ground.rgb()
+        if heat is None or not heat.end:
+            return
+        counts = heat.spread(np.arange(columns[0], columns[-1] + 2, dtype=np.float64) * look.step_s)
+        most = counts.max(axis=1, keepdims=True)
+        share = np.sqrt(counts / np.maximum(most, 1.0))
+        shade = np.where(counts > 0, 1 + np.rint(share * (_SHADES - 2)), 0).astype(np.int64)
+        # each pixel of the axis lies in one bucket
+        places = look.high - (np.arange(look.height) + 0.5) * (look.high - look.low) / look.height
+        finite = np.array([b for b in heat.bounds_s if b < math.inf]) * 1e3
+        bucket = np.minimum(np.searchsorted(finite, 10.0**places), len(heat.bounds_s) - 1)
+        pixels[:] = _shades(look.ground.rgb(), look.strokes)[shade][:, bucket]
+
+
+def _shades(ground: int, strokes: Sequence[Stroke | None]) -> Values:
+    import numpy as np
+
+    few, many, most = (stroke.colour for stroke in strokes if stroke is not None)
+    half = (_SHADES - 1) * 2 // 3
+    shades = [blend(few, many, i / half) for i in range(half)]
+    rest = _SHADES - 1 - half
+    shades += [blend(many, most, (i + 1) / rest) for i in range(rest)]
+    answer: Values = np.array([ground, *(c.rgb() for c in shades)], dtype=np.uint32)
+    return answer
