@@ -118,7 +118,9 @@ def test_a_spike_of_one_sample_is_seen_at_every_zoom(width: int, ratio: float, q
         end = int(123_456 / found.step_s) + 1 + int(0.4 * found.width)
         image = afresh(series, found, end)
         high = round(9.6 / 10 * 120 * ratio)
-        seen = {image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height() - high, image.height() - high + 9)}
+        seen = {
+            image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height() - high, image.height() - high + 9)
+        }
         assert seen - {GROUND.name(), "#2c3541"}, (zoom, width)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+import shiboken6
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 
@@ -31,16 +33,23 @@ def paint_trend(painter: QPainter, box: QRectF, values: Sequence[float | None], 
         painter.drawLine(QPointF(left, y), QPointF(box.right(), y))
     # a pen of one pixel is painted many times faster than a wider one
     painter.setPen(QPen(colour, 1))
-    if len(known) == len(points):
-        pieces = [[QPointF(left + i * step, bottom - v * scale) for i, v in enumerate(points)]]
+    if len(known) == len(points) > 1:
+        ys = [bottom - v * scale for v in points]
+        ends = array("d", [c for i in range(len(ys) - 1) for c in (left + i * step, ys[i], left + (i + 1) * step, ys[i + 1])])
+        # by pointer: a list of points costs more than the painting
+        draw: Callable[..., None] = painter.drawLines
+        draw(shiboken6.Shiboken.wrapInstance(ends.buffer_info()[0], QLineF), len(ys) - 1)
     else:
-        pieces = _pieces(points, left, step, bottom, scale)
+        _paint_pieces(painter, _pieces(points, left, step, bottom, scale))
+    painter.restore()
+
+
+def _paint_pieces(painter: QPainter, pieces: Sequence[list[QPointF]]) -> None:
     for piece in pieces:
         if len(piece) == 1:
             painter.drawPoint(piece[0])
         else:
             painter.drawPolyline(QPolygonF(piece))
-    painter.restore()
 
 
 def _pieces(points: Sequence[float], left: float, step: float, bottom: float, scale: float) -> list[list[QPointF]]:
