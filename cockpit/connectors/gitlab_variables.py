@@ -50,9 +50,7 @@ class GitlabVariables:
                 return wire
             hidden += variables == HIDDEN
         if hidden and surely:
-            words = (
-                f"{hidden} pipelines are hidden from this account with their variables: whether one of them has the key is not known."
-            )
+            words = f"{hidden} pipelines are hidden from this account with their variables: whether one of them has the key is not known."
             raise AuthFailed(words, hint="Use the account that started it, or one with the role Maintainer.")
         return None
 
