@@ -5,37 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from threading import Lock
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from cockpit.connectors import argo_cd_state as state
+from cockpit.connectors.argo_cd_app import APPLICATIONS, Applications, held_in, policy_of
 from cockpit.connectors.argo_cd_wire import (
     ApplicationWire,
     HistoryWire,
     Record,
     parse_application,
     parse_applications,
-    parse_metadata,
-    parse_tree,
     parse_user,
     parse_version,
 )
-from cockpit.connectors.http import HttpClient, segments
-from cockpit.connectors.image_names import checked_pattern, filled
+from cockpit.connectors.http import HttpClient
 from cockpit.connectors.kube_view import deployment_id as id_of
 from cockpit.connectors.kube_view import parts_of
 from cockpit.connectors.moments import parse_moment
 from cockpit.connectors.ports import DeployRequest, Probe
 from cockpit.connectors.text import one_line, plain
-from cockpit.domain.errors import AuthFailed, BadPayload, ConnectorError, NotFound, OutcomeUnknown, Rejected, Unreachable
-from cockpit.domain.release import Artifact, Deployment, DeployState, Fleet, Node, NodeStep, parse_tag, version_key
+from cockpit.domain.errors import AuthFailed, ConnectorError, NotFound, OutcomeUnknown, Rejected, Unreachable
+from cockpit.domain.release import Artifact, Deployment, DeployState, Fleet, Node, NodeStep, version_key
 
-_APPLICATIONS = "/api/v1/applications"
 _MARKS = ("k:", "h:")
-_MAX_KNOWN = 1000
 _BUSY = "Another operation is under way in Argo CD."
 _SWITCHED_OFF = "Auto-sync was on and was switched off first; it is switched on again when the hold is cleared."
 
@@ -49,12 +44,7 @@ class ArgoCd:
 
     def __init__(self, client: HttpClient, application: str, environments: str = "", image: str = "", tag_pattern: str = "") -> None:
         self._client = client
-        self._application = checked_pattern("application", application, ("service", "environment"))
-        self._image = checked_pattern("image", image, ("service", "version"))
-        self._tag_pattern = tag_pattern
-        self._lock = Lock()
-        self._asked: dict[str, None] = dict.fromkeys(environments.replace(",", " ").split())
-        self._known: dict[tuple[str, str], tuple[str, int]] = {}
+        self._apps = Applications(client, application, environments, image, tag_pattern)
 
     def close(self) -> None:
         """Close kept connections."""
@@ -64,26 +54,26 @@ class ArgoCd:
 
     def fleet(self, service: str, environment: str) -> Fleet:
         """Every pod, the deployment under way, and what Argo CD would deploy by itself."""
-        app = self._app(service, environment)
-        nodes = self._nodes(app, service, environment)
+        app = self._apps.one(service, environment)
+        nodes = self._apps.nodes(app, service, environment)
         active = next((d for d in self._deployments(app, service, environment, nodes) if not d.state.final), None)
-        return Fleet(service, environment, nodes, active, self._automatic(app), _held(app))
+        return Fleet(service, environment, nodes, active, self._automatic(app), held_in(app))
 
     def artifacts(self, service: str) -> tuple[Artifact, ...]:
         """The commits that were synced in the known environments, and the one that the repository has now; newest first."""
         found: dict[str, Artifact] = {}
         missing: NotFound | None = None
         reached = False
-        for environment in self._environments():
+        for environment in self._apps.environments():
             try:
-                app = self._app(service, environment)
+                app = self._apps.one(service, environment)
             except NotFound as error:
                 missing = error
                 continue
             reached = True
             moments = {h.name: parse_moment(h.deployed_at) for h in reversed(app.past)}
             for revision in dict.fromkeys((app.head, *(h.name for h in app.past))):
-                version, built_us = self._told(app, service, revision)
+                version, built_us = self._apps.told(app, service, revision)
                 if version:
                     found.setdefault(version, Artifact(service, version, revision, f"git:{revision}", built_us or moments.get(revision, 0)))
         if missing is not None and not reached:
@@ -92,13 +82,13 @@ class ArgoCd:
 
     def history(self, service: str, environment: str, limit: int = 50) -> tuple[Deployment, ...]:
         """What was begun from here, and the syncs that others began, newest first."""
-        app = self._app(service, environment)
+        app = self._apps.one(service, environment)
         return self._deployments(app, service, environment)[: max(0, limit)]
 
     def find(self, key: str) -> Deployment | None:
         """The deployment announced with this key, if it was begun; None where none was."""
         name = state.note_of(key)
-        for app in self._client.read(_APPLICATIONS, parse_applications):
+        for app in self._client.read(APPLICATIONS, parse_applications):
             if name in app.notes:
                 record = next((r for r in state.records_of(app) if r.key == key), None)
                 return self._of(app, record) if record is not None else None
@@ -110,7 +100,7 @@ class ArgoCd:
         if parts is None:
             raise _unknown(deployment_id)
         environment, service, rest = parts
-        app = self._app(service, environment)
+        app = self._apps.one(service, environment)
         record = next((r for r in state.records_of(app) if rest == f"k:{r.key}"), None)
         found = self._of(app, record) if record is not None else None
         found = found or next((d for d in self._deployments(app, service, environment) if d.id == deployment_id), None)
@@ -131,7 +121,7 @@ class ArgoCd:
         """Sync to the commit, or roll back to the sync that brought it; the record goes first, and auto-sync off where it is in the way."""
         if request.nodes:
             raise Rejected("Kubernetes chooses the pods itself.", hint="Deploy to all of them, without a strategy by node.")
-        app = self._app(request.service, request.environment)
+        app = self._apps.one(request.service, request.environment)
         record = next((r for r in state.records_of(app) if r.key == key), None)
         begun = self._of(app, record) if record is not None else None
         if begun is not None:
@@ -146,7 +136,7 @@ class ArgoCd:
             app = self._announce(app, record, held)
         except OutcomeUnknown as error:
             # nothing was begun yet, and whether the record is there can be read
-            app = self._app(request.service, request.environment)
+            app = self._apps.one(request.service, request.environment)
             if state.note_of(key) not in app.notes:
                 raise Unreachable(f"Nothing was begun: {error.message}", hint=error.hint) from None
         try:
@@ -162,17 +152,17 @@ class ArgoCd:
         found = self.deployment(deployment_id)
         if found.state.final:
             return found
-        app = self._app(found.service, found.environment)
+        app = self._apps.one(found.service, found.environment)
         if not state.under_way(app):
             hint = "Roll back, to bring the former version to all of them."
             raise Rejected("Argo CD has applied everything; only the pods are still on their way.", hint=hint)
-        self._client.write(f"{self._path(app)}/operation", None, bytes, method="DELETE")
+        self._client.write(f"{self._apps.path(app)}/operation", None, bytes, method="DELETE")
         return self.deployment(deployment_id)
 
     def hold(self, service: str, environment: str, digest: str, held: bool, reason: str) -> Fleet:
         """Switch auto-sync off as long as anything is held, and on again as it was with the last one cleared. Twice changes nothing."""
-        app = self._app(service, environment)
-        now = _held(app)
+        app = self._apps.one(service, environment)
+        now = held_in(app)
         wanted = tuple(d for d in now if d != digest) + ((digest,) if held else ())
         saved = app.notes.get(state.AUTOMATED, "")
         notes: dict[str, str | None] = {state.HELD: json.dumps(wanted) if wanted else None}
@@ -180,9 +170,9 @@ class ArgoCd:
         if wanted and app.automated is not None:
             notes[state.AUTOMATED], policy = json.dumps(app.automated), {"automated": None}
         elif not wanted and saved:
-            notes[state.AUTOMATED], policy = None, {"automated": _policy(saved)}
+            notes[state.AUTOMATED], policy = None, {"automated": policy_of(saved)}
         if set(wanted) != set(now) or policy:
-            self._patch(app, notes, policy)
+            self._apps.patch(app, notes, policy)
         return self.fleet(service, environment)
 
     # -- below ---------------------------------------------------------------------------------------------------------------
@@ -207,7 +197,7 @@ class ArgoCd:
             by=request.requested_by[:200],
             reason=plain(request.reason, 500),
             at_us=time.time_ns() // 1000,
-            from_version=self._told(app, request.service, live.name)[0] if live else "",
+            from_version=self._apps.told(app, request.service, live.name)[0] if live else "",
             from_digest=f"git:{live.name}" if live else "",
             before=(operation.started_at or "") if operation is not None else "",
             mark=live.id if live is not None else -1,
@@ -228,52 +218,25 @@ class ArgoCd:
         notes[state.note_of(record.key)] = msgspec.json.encode(record).decode()
         if held:
             notes[state.AUTOMATED] = json.dumps(app.automated)
-        return self._patch(app, notes, {"automated": None} if held else {})
-
-    def _patch(self, app: ApplicationWire, notes: dict[str, str | None], policy: dict[str, Any]) -> ApplicationWire:
-        patch = {"metadata": {"annotations": notes}} | ({"spec": {"syncPolicy": policy}} if policy else {})
-        body = {"name": app.metadata.name, "patch": json.dumps(patch), "patchType": "merge"}
-        return self._client.write(self._path(app), body, parse_application, method="PATCH")
+        return self._apps.patch(app, notes, {"automated": None} if held else {})
 
     def _begin(self, app: ApplicationWire, record: Record, entry: HistoryWire | None, automated: bool) -> ApplicationWire:
         name = app.metadata.name
         if entry is not None:
             body: dict[str, Any] = {"name": name, "id": entry.id, "prune": False, "dryRun": False}
-            return self._client.write(f"{self._path(app)}/rollback", body, parse_application)
+            return self._client.write(f"{self._apps.path(app)}/rollback", body, parse_application)
         told = {state.KEY: record.key, "release-cockpit/by": record.by, "release-cockpit/reason": record.reason}
         infos = [{"name": n, "value": v} for n, v in told.items() if v]
         body = {"name": name, "prune": False, "dryRun": False, "infos": infos}
         if not automated:  # with auto-sync on it takes no revision but its own newest one
             body["revision"] = record.revision
-        return self._client.write(f"{self._path(app)}/sync", body, parse_application)
+        return self._client.write(f"{self._apps.path(app)}/sync", body, parse_application)
 
     def _take_back(self, app: ApplicationWire, record: Record, held: bool) -> None:
         """It was refused: nothing stays of what was written before it. Where that fails, the record that nothing followed does no harm."""
         notes: dict[str, str | None] = dict.fromkeys((state.note_of(record.key), *((state.AUTOMATED,) if held else ())))
         with contextlib.suppress(ConnectorError):
-            self._patch(app, notes, {"automated": _policy(app.notes[state.AUTOMATED])} if held else {})
-
-    def _app(self, service: str, environment: str) -> ApplicationWire:
-        name = filled(self._application, {"service": service, "environment": environment})
-        app = self._client.read(_APPLICATIONS + segments(name), parse_application)
-        if app.metadata.name != name:
-            raise BadPayload("Argo CD answered another application than the one asked for.", hint="Look at what stands before it.")
-        with self._lock:
-            self._asked.setdefault(environment)
-        return app
-
-    def _path(self, app: ApplicationWire) -> str:
-        return _APPLICATIONS + segments(app.metadata.name)
-
-    def _environments(self) -> tuple[str, ...]:
-        with self._lock:
-            return tuple(self._asked)
-
-    def _nodes(self, app: ApplicationWire, service: str, environment: str) -> tuple[Node, ...]:
-        tree = self._client.read(f"{self._path(app)}/resource-tree", parse_tree)
-        running = state.deployed(app)
-        version = self._told(app, service, running)[0] if running else ""
-        return state.nodes_of(app, tree, (service, environment), self._image, version)
+            self._apps.patch(app, notes, {"automated": policy_of(app.notes[state.AUTOMATED])} if held else {})
 
     def _of(self, app: ApplicationWire, record: Record) -> Deployment | None:
         """A deployment made from here with its pods, None where it was announced and never begun."""
@@ -282,7 +245,7 @@ class ArgoCd:
             return None
         steps: tuple[NodeStep, ...] = ()
         if state.is_ours(app, record):
-            steps = state.steps_of(self._nodes(app, record.service, record.environment), record.digest, standing.state)
+            steps = state.steps_of(self._apps.nodes(app, record.service, record.environment), record.digest, standing.state)
         return state.of_record(app, record, standing, steps)
 
     def _deployments(
@@ -299,7 +262,7 @@ class ArgoCd:
                 found.append(state.of_record(app, record, standing, steps))
         for entry in app.past:
             if entry.id not in mine:
-                version = self._told(app, service, entry.name)[0]
+                version = self._apps.told(app, service, entry.name)[0]
                 found.append(state.of_entry(entry, (service, environment), version, state.Standing(DeployState.SUCCEEDED)))
         strange = self._strange(app, service, environment)
         return tuple(sorted([*found, *strange], key=lambda d: -d.started_at_us))
@@ -310,51 +273,16 @@ class ArgoCd:
         if operation is None or not operation.under_way or any(state.is_ours(app, r) for r in state.records_of(app)):
             return []
         started, revision = parse_moment(operation.started_at), operation.revision
-        at = (service, environment, self._told(app, service, revision)[0], f"git:{revision}", "deploy", DeployState.RUNNING)
+        at = (service, environment, self._apps.told(app, service, revision)[0], f"git:{revision}", "deploy", DeployState.RUNNING)
         return [
             Deployment(id_of(environment, service, f"h:op-{started}"), "", *at, started_at_us=started, message=plain(operation.message))
         ]
-
-    def _told(self, app: ApplicationWire, service: str, revision: str) -> tuple[str, int]:
-        """(version, when it was committed) by the commit's tags; a commit without one is named by its id."""
-        key = (app.metadata.name, revision)
-        with self._lock:
-            known = self._known.get(key)
-        if known is not None or not revision or "+" in revision:
-            return known or (revision[:12], 0)
-        try:
-            found = self._client.read(f"{self._path(app)}/revisions{segments(revision)}/metadata", parse_metadata)
-        except ConnectorError:
-            return revision[:12], 0  # a repository that is away must not hide what runs
-        pattern = self._tag_pattern.replace("{service}", service)
-        parsed = (parse_tag(tag, pattern) for tag in found.tags or ())
-        version = next((p.name for p in parsed if p is not None and (pattern or p.prefix in ("", service))), revision[:12])
-        with self._lock:
-            if len(self._known) > _MAX_KNOWN:
-                self._known.clear()
-            self._known[key] = (version, parse_moment(found.date))
-            return self._known[key]
 
     def _automatic(self, app: ApplicationWire) -> str:
         if app.automated is None:
             return ""
         source = app.spec.source or (app.spec.sources or ())[0]
         return one_line(f"auto-sync deploys {source.target_revision or 'HEAD'} of {source.repo_url} as soon as it changes", 500)
-
-
-def _held(app: ApplicationWire) -> tuple[str, ...]:
-    try:
-        return msgspec.json.decode(app.notes.get(state.HELD, "[]"), type=tuple[str, ...])
-    except msgspec.MsgspecError:
-        return ()  # somebody else wrote it
-
-
-def _policy(saved: str) -> object:
-    """Auto-sync as it was before it was switched off from here."""
-    try:
-        return msgspec.json.decode(saved)
-    except msgspec.MsgspecError:
-        raise BadPayload(f"The annotation {state.AUTOMATED} cannot be read.", hint="Switch auto-sync on in Argo CD.") from None
 
 
 def _unknown(deployment_id: str) -> NotFound:

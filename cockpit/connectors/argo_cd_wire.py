@@ -6,9 +6,10 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from cockpit.connectors.argo_cd_record import Record as Record
 from cockpit.connectors.http_answers import decode
 from cockpit.connectors.moments import parse_moment
-from cockpit.connectors.wire_values import Count, Id, Name, Text, TimeUs
+from cockpit.connectors.wire_values import Count, Id, Name, Text
 from cockpit.domain.errors import BadPayload
 
 _HINT = "What answers there is no Argo CD, or one of another version."
@@ -225,31 +226,6 @@ class VersionWire(Struct, rename={"version": "Version"}):
     """GET /api/version."""
 
     version: Id
-
-
-class Record(Struct, frozen=True, omit_defaults=True):
-    """What was asked from here, written before it is asked. `before`: when the last operation started; `mark`: the newest history id."""
-
-    key: Name
-    service: Name
-    environment: Name
-    version: Name
-    digest: Name
-    kind: Name
-    by: Name = ""
-    reason: Text = ""
-    at_us: TimeUs = 0
-    from_version: Name = ""
-    from_digest: Name = ""
-    before: Name = ""
-    mark: int = -1
-    ended: Name = ""
-    ended_at_us: TimeUs = 0
-    note: Text = ""
-
-    @property
-    def revision(self) -> str:
-        return self.digest.removeprefix("git:")
 
 
 def parse_application(body: bytes) -> ApplicationWire:

@@ -7,12 +7,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
+from cockpit.connectors.engine_next import endpoint, successor
 from cockpit.connectors.engine_state import AT_WORK, WAITING, View, record_in
 from cockpit.connectors.engine_wire import (
     Container,
     Image,
     Listed,
-    endpoint,
     parse_container,
     parse_containers,
     parse_created,
@@ -20,7 +20,6 @@ from cockpit.connectors.engine_wire import (
     parse_images,
     parse_pull,
     parse_version,
-    successor,
 )
 from cockpit.connectors.http import segments
 from cockpit.connectors.http_answers import Answer

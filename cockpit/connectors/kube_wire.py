@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct
@@ -269,25 +268,6 @@ def parse_version(body: bytes) -> str:
 def parse_event_type(body: bytes) -> str:
     """ADDED, MODIFIED, DELETED, BOOKMARK or ERROR from one line of a watch."""
     return decode(body, EventWire).type
-
-
-def selector_text(selector: SelectorWire | None) -> str:
-    """A selector as the API takes it in an address; BadPayload where it would select everything."""
-    parts = [f"{key}={value}" for key, value in sorted(((selector.match_labels if selector else None) or {}).items())]
-    for expression in (selector.match_expressions if selector else None) or ():
-        values = ",".join(expression.values or ())
-        forms = {
-            "In": f"{expression.key} in ({values})",
-            "NotIn": f"{expression.key} notin ({values})",
-            "Exists": expression.key,
-            "DoesNotExist": f"!{expression.key}",
-        }
-        if expression.operator not in forms:
-            raise BadPayload(f"A selector has the unknown operator “{quote(expression.operator[:50])}”.", hint=_HINT)
-        parts.append(forms[expression.operator])
-    if not parts:
-        raise BadPayload("A workload has no selector.", hint=_HINT)
-    return ",".join(parts)
 
 
 def _sound(workload: WorkloadWire) -> WorkloadWire:

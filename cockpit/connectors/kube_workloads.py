@@ -14,8 +14,9 @@ from cockpit.connectors.http import Limits, segments
 from cockpit.connectors.image_names import filled, image_name
 from cockpit.connectors.kube_cluster import JSON_PATCH, Cluster
 from cockpit.connectors.kube_records import TOUCHED, Record, new_record, record_of, records_of, with_verdict
+from cockpit.connectors.kube_selector import selector_text
 from cockpit.connectors.kube_view import NAMED, Kind, Look, View
-from cockpit.connectors.kube_wire import WorkloadWire, parse_pods, parse_workload, parse_workloads, selector_text
+from cockpit.connectors.kube_wire import WorkloadWire, parse_pods, parse_workload, parse_workloads
 from cockpit.connectors.oci_registry import DIGEST
 from cockpit.connectors.ports import DeployRequest
 from cockpit.connectors.text import one_line
