@@ -66,10 +66,10 @@ class LatencyStatus(Struct, frozen=True):
 class AppState(Struct, frozen=True):
     """All that is known, each value with its age. Dictionaries are never changed, only replaced.
 
-    Keys: `place(service, environment)` for fleets, deployments, latency and shares (percent of the traffic by node); the service's name for
-    versions, artifacts, checks and reviews; `changes_key(...)` for changes; `gate_key(...)` for gates; run ids for runs; connection ids for
-    sources, freezes and alerts; keys for actions, rollouts and deeds; environments for locks, whose value says in words who holds it
-    ("" = nobody).
+    Keys: `place(service, environment)` for fleets, deployments, latency, watches and shares (percent of the traffic by node); the
+    service's name for versions, artifacts, checks and reviews; `changes_key(...)` for changes; `gate_key(...)` for gates; run ids for
+    runs; connection ids for sources, freezes and alerts; keys for actions, rollouts and deeds; environments for locks, whose value says
+    in words who holds it ("" = nobody).
     """
 
     services: tuple[Service, ...] = ()
@@ -92,6 +92,7 @@ class AppState(Struct, frozen=True):
     freezes: dict[str, Fact[tuple[Freeze, ...]]] = {}
     rollouts: dict[str, Rollout] = {}
     locks: dict[str, Fact[str]] = {}
+    watches: dict[str, Any] = {}  # by place, Watched of domain.watching
     trends: dict[str, Any] = {}  # by service, Trends of domain.measures: the first paint does without its types
     sources: dict[str, SourceHealth] = {}
     actions: dict[str, Action] = {}

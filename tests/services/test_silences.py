@@ -153,6 +153,8 @@ def test_no_number_of_restarts_silences_what_hangs_for_longer_than_twice_the_lon
     assert len(rig.noted("progress")) == 1
     rig.deployer.ended = True
     rig.until(lambda: rig.store.state.actions[rig.key].state is ActionState.DONE)
+    # the state tells the end before the disk has it, and only what is on the disk is taken up
+    rig.until(lambda: any(e.kind == "outcome" for e in rig.journal.progress_of(rig.key)))
     rig.silences.recover()  # as the core does again and again
     rig.until(lambda: rig.noted("outcome"))
     assert rig.noted("outcome")[0]["message"] == "it ended by itself"
