@@ -27,8 +27,9 @@ def judge(_paths: Paths, _out: Out, options: Namespace) -> Document:
     metrics = sorted({f.fault.metric for f in judged.found})
     by_metric = {}
     for metric in metrics if len(metrics) > 1 else ():
-        part = judge_faults(labelled.fault_free, [f for f in labelled.faults if f.metric == metric])
-        by_metric[metric] = _rules(part, options.false_alarms)
+        if any(f.judge is not None for f in judged.found if f.fault.metric == metric):
+            part = judge_faults(labelled.fault_free, [f for f in labelled.faults if f.metric == metric])
+            by_metric[metric] = _rules(part, options.false_alarms)
     return {
         "judge": {
             "folder": str(options.folder),
@@ -63,6 +64,7 @@ def _fault(judged: Judged, index: int, rate: float) -> Document:
         "statistic": fault.statistic,
         "change": found.change if found.change is not None and math.isfinite(found.change) else None,
         "state": "no data" if found.judge is None else "found" if found.judge <= rate else "not found",
+        "why": found.why,
         **{rule: getattr(found, rule) for rule in RULES},
     }
 
@@ -82,7 +84,8 @@ def text_of_judge(document: Document, out: Out) -> list[str]:
         lines += ["", f"{plain(metric, 60)} alone, at most {asked}:", *table(heads[1:], [_rule(r) for r in rules], out.colour, "  ")]
     columns = (Column("fault"), Column("series"), Column("change", True), Column("as bad as", True), Column("judge"))
     rows = [[f["fault"], f"{f['node']} {f['metric']} {f['statistic']}", number_text(f["change"], " x"), *_seen(f)] for f in j["found"]]
-    return [*lines, "", *table(columns, rows, out.colour)]
+    whys = sorted({plain(f["why"], 200) for f in j["found"] if f["why"]})
+    return [*lines, "", *table(columns, rows, out.colour), *(f"no data: {why}" for why in whys)]
 
 
 def _rule(rule: Document) -> list[Cell]:

@@ -81,3 +81,14 @@ def test_the_same_as_text(run: Run, tmp_path: Path) -> None:
     assert "3 faults" in out
     for word in ("judge", "Mann-Whitney", "99th percentile", "latency alone", "● found", "▲ not found"):
         assert word in out
+
+
+def test_a_fault_without_samples_after_it_says_why(run: Run, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "set")
+    path = folder / "test/issue_1/target.json"
+    path.write_text(path.read_text("utf-8").replace("110", "9000"), "utf-8")
+    _, out, _ = run(str(folder), "--json")
+    answer = json.loads(out)["judge"]
+    assert [(f["state"], f["why"]) for f in answer["found"]][1] == ("no data", "no sample after the fault")
+    assert list(answer["by_metric"]) == ["latency"]
+    assert "no data: no sample after the fault" in run(str(folder))[1]

@@ -149,13 +149,14 @@ class Fault(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What each rule says of one fault: the share of fault-free windows that look as bad; None where there was no data."""
+    """What each rule says of one fault: the share of fault-free windows that look as bad; None where it could not be judged, and `why`."""
 
     fault: Fault
     judge: float | None
     mann_whitney: float | None
     percentile: float | None
     change: float | None  # after to before, a ratio; None where that cannot be said
+    why: str = ""
 
 
 class Judged(Struct, frozen=True):
@@ -205,7 +206,10 @@ class _Rules:
 
 
 def judge_faults(fault_free: Mapping[tuple[str, str, str], Sequence[float]], faults: Sequence[Fault]) -> Judged:
-    """Judge each fault against the fault-free series of the same name. ValueError where that is too short, with words."""
+    """Judge each fault against the fault-free series of the same name. ValueError, with words, where that is too short for all of them.
+
+    A fault that cannot be judged counts as one that no rule finds.
+    """
     rules: dict[tuple[tuple[str, str, str], Shape], _Rules] = {}
     calm: dict[str, list[float]] = {rule: [] for rule in RULES}
     found = []
@@ -214,17 +218,21 @@ def judge_faults(fault_free: Mapping[tuple[str, str, str], Sequence[float]], fau
         turned = turn(fault.metric, known)
         before, after = ([v for v in map(turned, values) if math.isfinite(v)] for values in (fault.before, fault.after))
         if not after:
-            found.append(Found(fault, None, None, None, None))
+            found.append(Found(fault, None, None, None, None, "no sample after the fault"))
             continue
         shape = Shape(len(before), len(after))
         if (fault.series, shape) not in rules:
             series = [turned(v) for v in known]
             if len(windows(series, shape)) < LEAST_WINDOWS:
-                raise ValueError(f"{' / '.join(fault.series)} has fewer than {LEAST_WINDOWS} fault-free windows of {shape.length} samples")
+                why = f"{' / '.join(fault.series)} has fewer than {LEAST_WINDOWS} fault-free windows of {shape.length} samples"
+                found.append(Found(fault, None, None, None, _change(fault), why))
+                continue
             rules[fault.series, shape] = _Rules(series, shape)
             for rule, values in rules[fault.series, shape].calm.items():
                 calm[rule] += values
         found.append(Found(fault, *rules[fault.series, shape].shares((*before, *after)), _change(fault)))
+    if not rules:
+        raise ValueError(next((f.why for f in found), "there is no fault to judge"))
     return Judged(tuple(found), {rule: tuple(values) for rule, values in calm.items()})
 
 

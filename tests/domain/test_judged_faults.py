@@ -66,6 +66,13 @@ def test_too_short_a_series_is_said_so() -> None:
         judge_faults({KEY: series(1, 40)}, [fault([0.1] * 5)])
 
 
+def test_one_series_that_is_too_short_does_not_keep_the_others_from_being_judged() -> None:
+    other = Fault("test/issue_1", "back", "latency", "Average", (0.1, 0.1), (0.1, 0.2, 0.3))
+    judged = judge_faults({KEY: series(1), other.series: series(2, 30)}, [other, fault([0.1, 0.1, 0.3, 0.3, 0.3])])
+    assert "fewer than 40" in judged.found[0].why
+    assert judged.share_found("judge", 0.02) == (1, 2), "what cannot be judged counts as not found"
+
+
 def test_a_fault_is_found_by_the_level_just_before_it_on_a_series_that_drifts() -> None:
     known = series(5, 864, day=0.5)
     low = 0.1 * math.exp(-0.5)
