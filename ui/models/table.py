@@ -1,54 +1,33 @@
-"""A table model over frozen rows, updated by diff, sorted and filtered on the Python list."""
+"""A table model over frozen rows, updated by diff, sorted and filtered on the Python list.
+
+From `LARGE` rows on `table_large` keeps what sorting and filtering know of them; what is smaller stays with plain lists.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Slot
 
 from ui.bridge import guarded
+from ui.models.table_column import Column as Column  # views know it by this module
+from ui.models.table_column import numbered, sortable
+from ui.models.table_tints import Rectangle, Tints, rectangles, runs
 from ui.models.text import tooltip_text
+
+if TYPE_CHECKING:
+    from ui.models.table_large import LargeRows, Order
 
 _Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
 TINT_S = 2.0  # how long a changed cell stays tinted
+LARGE = 2000  # rows
+_WARM_MS, _WARM_S = 20, 0.002  # rows are read ahead for the filter that often, and that long
+_WARM_ROWS = 10_000  # fewer are read when somebody types
 _ORDER = Qt.SortOrder
-
-
-class Column(Struct, frozen=True):
-    """How one column reads a row.
-
-    `state` answers a state's word (draws shape and colour), `trend` numbers (draws a line), `copy` the whole value where `text`
-    shows a part of it. `quiet` columns are never tinted. `width` is pixels at the standard font; 0 = from the title.
-    """
-
-    title: str
-    text: Callable[[Any], str]
-    sort_key: Callable[[Any], Any] | None = None
-    tooltip: Callable[[Any], str] | None = None
-    state: Callable[[Any], str] | None = None
-    align: str = "left"
-    mono: bool = False
-    trend: Callable[[Any], Sequence[float]] | None = None
-    width: int = 0
-    stretch: bool = False
-    copy: Callable[[Any], str] | None = None
-    quiet: bool = False
-
-
-def runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Group sorted numbers into closed ranges: 1 2 3 7 -> (1, 3) (7, 7)."""
-    found: list[tuple[int, int]] = []
-    for n in numbers:
-        if found and found[-1][1] == n - 1:
-            found[-1] = (found[-1][0], n)
-        else:
-            found.append((n, n))
-    return found
 
 
 class RowsModel(QAbstractTableModel):
@@ -63,26 +42,36 @@ class RowsModel(QAbstractTableModel):
         self._keys: list[Hashable] = []
         self._filter = ""
         self._sort: tuple[int, Qt.SortOrder] = (-1, _ORDER.AscendingOrder)
-        self._tints: dict[tuple[Hashable, int], float] = {}
+        self._large: LargeRows | None = None
+        self.in_sight: Callable[[], tuple[int, int]] | None = None  # the first and last row that a view shows
+        self._tints = Tints(self._differing)
         self._broken: set[int] = set()
         self._timer = QTimer(self)
         self._timer.setInterval(250)
         self._timer.timeout.connect(self._fade)
+        self._warmer = QTimer(self)
+        self._warmer.setInterval(_WARM_MS)
+        self._warmer.timeout.connect(self._read_ahead)
 
     # reading ---------------------------------------------------------------------------------------------------------------
 
     def row(self, index: _Index) -> Any:
         """The row at an index."""
-        return self._rows[index.row()]
+        return self.row_at(index.row())
 
     def row_at(self, number: int) -> Any:
         """The row by its number on screen."""
-        return self._rows[number]
+        return self._rows[number] if self._large is None else self._large.row(number)
 
     @property
     def rows(self) -> tuple[Any, ...]:
         """What is shown: filtered and sorted."""
-        return tuple(self._rows)
+        return tuple(self._rows if self._large is None else self._large.shown_rows())
+
+    @property
+    def large(self) -> bool:
+        """Whether there are so many rows that not all is done anew each time."""
+        return self._large is not None
 
     @property
     def filter_text(self) -> str:
@@ -91,11 +80,13 @@ class RowsModel(QAbstractTableModel):
 
     def find(self, key: Hashable) -> int:
         """The number of the shown row with that key, or -1."""
+        if self._large is not None:
+            return self._large.number_of(key)
         return self._keys.index(key) if key in self._keys else -1
 
     def key_at(self, number: int) -> Hashable:
         """The key of a shown row."""
-        return self._keys[number]
+        return self._keys[number] if self._large is None else self._large.key(number)
 
     def cell(self, row: Any, number: int) -> str:
         """A cell's text. Never raises: a column that fails on a row says so once through sys.excepthook and shows a dash."""
@@ -108,7 +99,7 @@ class RowsModel(QAbstractTableModel):
 
     def tinted(self, number: int, column: int) -> bool:
         """Whether a cell changed within the last two seconds."""
-        return bool(self._tints) and (self._keys[number], column) in self._tints
+        return bool(self._tints) and self._tints.has(self.key_at(number), column, self.row_at(number))
 
     def copy_text(self, row: Any) -> str:
         """The row as tab-separated text, with whole values where the table shows parts."""
@@ -128,20 +119,47 @@ class RowsModel(QAbstractTableModel):
 
     def set_rows(self, rows: Sequence[Any]) -> None:
         """Show `rows`, filtered and sorted as asked."""
+        if len(rows) >= (LARGE if self._large is None else LARGE // 2):
+            self._set_many(rows)
+            return
+        if self._large is not None:
+            self._become_small(rows)
         self._given = list(rows)
         self._show()
+
+    def change_rows(self, rows: Sequence[Any]) -> None:
+        """Take rows that changed, by their keys, and leave the others: costs what changed. Those not known come at the end."""
+        large = self._large
+        keys = list(map(self._key, rows))
+        slots = large.slots if large is not None else {key: i for i, key in enumerate(numbered(self._given, self._key))}
+        given = large.rows if large is not None else self._given
+        newest = {slots[key]: row for key, row in zip(keys, rows, strict=True) if key in slots}
+        if large is None or len(newest) < len(set(keys)):
+            fresh = {key: row for key, row in zip(keys, rows, strict=True) if key not in slots}
+            self.set_rows([*(newest.get(i, row) for i, row in enumerate(given)), *fresh.values()])
+            return
+        changed = [slot for slot, row in newest.items() if given[slot] is not row and given[slot] != row]
+        self._put(large, changed, [newest[slot] for slot in changed])
 
     def set_filter(self, text: str) -> None:
         """Show only rows where each word of `text` stands in some cell; case does not matter."""
         if text != self._filter:
             self._filter = text
-            self._show()
+            self._show_again()
 
     @guarded
     def sort(self, column: int, order: Qt.SortOrder = _ORDER.AscendingOrder) -> None:
         """Sort by a column; -1 restores the given order."""
         self._sort = (column, order)
-        self._show()
+        if self._large is not None:
+            self._large.forget_ages()
+        self._show_again()
+
+    def _show_again(self) -> None:
+        if self._large is None:
+            self._show()
+        else:
+            self._arrange(self._wanted_large(self._large))
 
     def _show(self) -> None:
         new, keys = self._wanted()
@@ -153,12 +171,7 @@ class RowsModel(QAbstractTableModel):
 
     def _wanted(self) -> tuple[list[Any], list[Hashable]]:
         """The rows to show and their keys, in order."""
-        seen: dict[Hashable, int] = {}
-        pairs: list[tuple[Any, Hashable]] = []
-        for row in self._given:
-            key = self._key(row)
-            count = seen[key] = seen.get(key, 0) + 1
-            pairs.append((row, key if count == 1 else (key, count)))
+        pairs = list(zip(self._given, numbered(self._given, self._key), strict=True))
         words = self._filter.lower().split()
         if words:
             pairs = [p for p in pairs if self._matches(p[0], words)]
@@ -166,7 +179,7 @@ class RowsModel(QAbstractTableModel):
         if 0 <= number < len(self.columns):
             column = self.columns[number]
             reader = column.sort_key or column.text
-            pairs.sort(key=lambda p: _sortable(self._ask(number, reader, p[0])), reverse=order == _ORDER.DescendingOrder)
+            pairs.sort(key=lambda p: sortable(self._ask(number, reader, p[0])), reverse=order == _ORDER.DescendingOrder)
         return [p[0] for p in pairs], [p[1] for p in pairs]
 
     def _matches(self, row: Any, words: list[str]) -> bool:
@@ -207,13 +220,23 @@ class RowsModel(QAbstractTableModel):
         changed = [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a is not b and a != b]
         until = monotonic() + TINT_S
         for i in changed:
-            for c, column in enumerate(self.columns):
-                if not column.quiet and self.cell(old[i], c) != self.cell(new[i], c):
-                    self._tints[self._keys[i], c] = until
+            for c in self._differing(old[i], new[i]):
+                self._tints.mark(self._keys[i], c, until)
         if self._tints and not self._timer.isActive():
             self._timer.start()
         for first, last in runs(changed):
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(self.columns) - 1))
+
+    def _differing(self, old: Any, new: Any) -> list[int]:
+        return [c for c, column in enumerate(self.columns) if not column.quiet and self.cell(old, c) != self.cell(new, c)]
+
+    def _repainted(self, old: Any, new: Any, tinted: Sequence[int]) -> Sequence[int]:
+        """The columns that look otherwise; all where nothing seen from here does."""
+        looks = [c for c, column in enumerate(self.columns) if c in tinted or column.quiet or column.trend or self._marked(old, new, c)]
+        return looks or range(len(self.columns))
+
+    def _marked(self, old: Any, new: Any, number: int) -> bool:
+        return self.columns[number].state is not None and self.state(old, number) != self.state(new, number)
 
     def clear_tints(self) -> None:
         """Nothing counts as changed: the rows tell of another thing than before."""
@@ -222,23 +245,124 @@ class RowsModel(QAbstractTableModel):
 
     @Slot()
     def _fade(self) -> None:
-        now = monotonic()
-        over = [cell for cell, until in self._tints.items() if until <= now]
-        place = {key: i for i, key in enumerate(self._keys)}
-        for key, column in over:
-            del self._tints[key, column]
-            if key in place:
-                index = self.index(place[key], column)
-                self.dataChanged.emit(index, index)
+        over = self._tints.over(monotonic())
+        if over:
+            find = self._large.number_of if self._large is not None else {key: i for i, key in enumerate(self._keys)}.get
+            cells = ((find(key), column) for key, column in over)
+            self._tell(rectangles((row, column) for row, column in cells if row is not None and row >= 0))
         if not self._tints:
             self._timer.stop()
+
+    def _tell(self, changed: Sequence[Rectangle]) -> None:
+        for first, left, last, right in changed:
+            self.dataChanged.emit(self.createIndex(first, left), self.createIndex(last, right))
+
+    # many rows -------------------------------------------------------------------------------------------------------------
+
+    def _wanted_large(self, large: LargeRows) -> Order:
+        number, order = self._sort
+        return large.wanted(tuple(self._filter.lower().split()), (number, order == _ORDER.DescendingOrder))
+
+    def _set_many(self, rows: Sequence[Any]) -> None:
+        from ui.models.table_large import LargeRows
+
+        before = self._large
+        slots = None if before is None else before.changes(rows, self._key)
+        if before is not None and slots is not None:
+            self._put(before, slots, [rows[slot] for slot in slots])
+        else:
+            shown = before or LargeRows(self._rows, self._keys, self.columns, self._ask)
+            self._renew(shown, *shown.renewed(rows, self._key))
+        if self._large is not None and self._large.words.unread > _WARM_ROWS and not self._warmer.isActive():
+            self._warmer.start()
+
+    def _put(self, large: LargeRows, slots: list[int], rows: Sequence[Any]) -> None:
+        if slots:
+            olds, order = large.put(slots, rows)
+            if order is not None:
+                self._arrange(order)
+            self._tell_changed(large, slots, olds)
+
+    def _renew(self, shown: LargeRows, new: LargeRows, changed: Sequence[tuple[int, Any]]) -> None:
+        """Rows came, went or changed places: those that go leave, then all others change hands unseen, then the new ones come."""
+        self._large, self._rows, self._keys, self._given = shown, [], [], []
+        self._arrange(shown.staying(new.slots))
+        new.show(new.slots_of(shown.shown_keys()))
+        self._large = new
+        self._arrange(self._wanted_large(new))
+        self._tell_changed(new, [slot for slot, _ in changed], [old for _, old in changed])
+
+    def _become_small(self, rows: Sequence[Any]) -> None:
+        large = self._large
+        if large is not None:
+            self._arrange(large.staying(set(numbered(rows, self._key))))
+            self._rows, self._keys = large.shown_rows(), large.shown_keys()
+            self._large = None
+            self._warmer.stop()
+
+    def _arrange(self, wanted: Order) -> None:
+        """Show these slots in this order, in the steps views understand: what goes to the end and out, what comes in, all to its place."""
+        large = self._large
+        if large is None:
+            return
+        kept, parted = large.parted(wanted)
+        if len(kept) < len(large.order):
+            self._permute(large, parted)
+            self.beginRemoveRows(_ROOT, len(kept), len(parted) - 1)
+            large.show(kept)
+            self.endRemoveRows()
+        if len(kept) < len(wanted):
+            self.beginInsertRows(_ROOT, len(kept), len(wanted) - 1)
+            large.show(large.joined(wanted))
+            self.endInsertRows()
+        self._permute(large, wanted)
+
+    def _permute(self, large: LargeRows, order: Order) -> None:
+        before = large.order
+        if bool((before == order).all()):
+            return
+        self.layoutAboutToBeChanged.emit()
+        held = self.persistentIndexList()
+        large.show(order)
+        where = large.where()
+        self.changePersistentIndexList(held, [self.createIndex(where.item(before.item(ix.row())), ix.column()) for ix in held])
+        self.layoutChanged.emit()
+
+    def _tell_changed(self, large: LargeRows, slots: Sequence[int], olds: Sequence[Any]) -> None:
+        """Tint what changed and have it painted: cell by cell in sight; elsewhere cells are compared when somebody looks."""
+        until, where = monotonic() + TINT_S, large.where()
+        first, last = self.in_sight() if self.in_sight is not None else (0, self.rowCount() - 1)
+        cells: list[tuple[int, int]] = []
+        beyond: tuple[list[int], list[int]] = ([], [])  # above and below what is in sight
+        for slot, old in zip(slots, olds, strict=True):
+            key, number = large.keys[slot], where.item(slot)
+            if first <= number <= last:
+                new = large.rows[slot]
+                tinted = self._differing(old, new)
+                for column in tinted:
+                    self._tints.mark(key, column, until)
+                cells += [(number, column) for column in self._repainted(old, new, tinted)]
+            elif number >= 0:
+                self._tints.mark_row(key, old, until)
+                beyond[number > last].append(number)
+        right = len(self.columns) - 1
+        self._tell(rectangles(cells) + [(min(numbers), 0, max(numbers), right) for numbers in beyond if numbers])
+        if self._tints and not self._timer.isActive():
+            self._timer.start()
+
+    @Slot()
+    def _read_ahead(self) -> None:
+        if self._large is None or not self._large.words.unread:
+            self._warmer.stop()
+        else:
+            self._large.words.read_some(_WARM_S)
 
     # Qt's side -------------------------------------------------------------------------------------------------------------
 
     @guarded
     def rowCount(self, parent: _Index = _ROOT) -> int:
         """Rows shown."""
-        return 0 if parent.isValid() else len(self._rows)
+        return 0 if parent.isValid() else len(self._rows) if self._large is None else len(self._large.order)
 
     @guarded
     def columnCount(self, parent: _Index = _ROOT) -> int:
@@ -261,23 +385,12 @@ class RowsModel(QAbstractTableModel):
     @guarded
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text and tooltip; how a cell looks is the delegate's matter."""
-        if not index.isValid() or not 0 <= index.row() < len(self._rows):
+        if not index.isValid() or not 0 <= index.row() < self.rowCount():
             return None
-        row, number = self._rows[index.row()], index.column()
+        row, number = self.row_at(index.row()), index.column()
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return self.cell(row, number)
         if role == Qt.ItemDataRole.ToolTipRole:
             column = self.columns[number]
             return tooltip_text(str(self._ask(number, column.tooltip or column.copy or column.text, row) or ""))
         return None
-
-
-def _sortable(value: Any) -> tuple[int, Any]:
-    """Values of one column that compare: what is not known comes first, then numbers, then text without case."""
-    if value is None or value != value:
-        return (0, 0)
-    if isinstance(value, (bool, int, float)):
-        return (1, value)
-    if isinstance(value, str):
-        return (2, value.casefold())
-    return (3, value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
+from time import monotonic
 from typing import Any
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from ui.bridge import guarded
 from ui.models.table import Column, RowsModel
@@ -17,8 +19,27 @@ from ui.widgets.trend import paint_trend
 
 _Index = QModelIndex | QPersistentModelIndex
 ROW_PX = 28
+SLACK = 2  # pixels that kerning may add to a text
+AGES_S = 1.0  # a large table's ages are painted that often
 PAD = 8
 _MIDDLE = Qt.TextElideMode.ElideMiddle
+
+
+class _Widths(dict[str, float]):
+    """The width of each character, asked once: most texts plainly fit, and shaping one to learn that costs as much as painting it."""
+
+    def __init__(self, metrics: QFontMetrics) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def __missing__(self, letter: str) -> float:
+        # what joins or turns round has no width of its own
+        self[letter] = found = self._metrics.horizontalAdvance(letter) if letter.isascii() else math.inf
+        return found
+
+    def fits(self, text: str, width: float) -> bool:
+        """Whether `text` is surely no wider; kerning may cost a pixel here and there."""
+        return len(text) < 200 and sum(map(self.__getitem__, text)) + SLACK <= width
 
 
 class _Delegate(QStyledItemDelegate):
@@ -27,18 +48,36 @@ class _Delegate(QStyledItemDelegate):
     def __init__(self, view: TableView) -> None:
         super().__init__(view)
         self._view = view
-        self._fonts: dict[bool, tuple[QFont, QFontMetrics]] = {}
+        self._fonts: dict[bool, tuple[QFont, QFontMetrics, _Widths]] = {}
+        self._pens: dict[str, QPen] = {}
+        self._theme = theme_of(view)
+        # numbers: combining Qt's flags anew for each cell takes longer than drawing its text
+        self._sides: dict[bool, int] = {}
 
-    def fonts(self, mono: bool) -> tuple[QFont, QFontMetrics]:
+    def fonts(self, mono: bool) -> tuple[QFont, QFontMetrics, _Widths]:
         """The font of a cell with its metrics."""
         if mono not in self._fonts:
             face = font("mono" if mono else "number")
-            self._fonts[mono] = (face, QFontMetrics(face))
+            metrics = QFontMetrics(face)
+            self._fonts[mono] = (face, metrics, _Widths(metrics))
         return self._fonts[mono]
 
     def forget_fonts(self) -> None:
         """The fonts changed."""
         self._fonts.clear()
+
+    def begin(self) -> None:
+        """A paint begins: the theme holds for all of its cells."""
+        theme = theme_of(self._view)
+        if theme is not self._theme or not self._pens:
+            self._theme = theme
+            self._pens = {"line": QPen(theme.line, 0)}
+
+    def _side(self, right: bool) -> int:
+        if right not in self._sides:
+            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+            self._sides[right] = int((side | Qt.AlignmentFlag.AlignVCenter).value) | int(Qt.TextFlag.TextSingleLine.value)
+        return self._sides[right]
 
     @guarded
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
@@ -48,47 +87,49 @@ class _Delegate(QStyledItemDelegate):
     @guarded
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         """Ground, tint or selection, then shape, text or trend."""
-        theme = theme_of(self._view)
+        if not self._pens:
+            self.begin()
+        theme = self._theme
         model = self._view.rows_model
         rect: QRect = option.rect
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        row, number = index.row(), index.column()
+        selected = self._view.selectionModel().isSelected(index)
         painter.save()
         if selected:
             painter.fillRect(rect, theme.selected)
-        elif model.tinted(index.row(), index.column()):
+        elif model.tinted(row, number):
             painter.fillRect(rect, theme.changed)
-        painter.setPen(QPen(theme.line, 0))
         if theme.name != "contrast":
+            painter.setPen(self._pens["line"])
             painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        if selected and index.column() == 0:
+        if selected and number == 0:
             painter.fillRect(QRect(rect.left(), rect.top(), 3, rect.height()), theme.accent)
-        self._content(painter, rect.adjusted(PAD, 0, -PAD, 0), index, theme)
+        self._content(painter, rect.adjusted(PAD, 0, -PAD, 0), model.row_at(row), number)
         painter.restore()
 
-    def _content(self, painter: QPainter, rect: QRect, index: _Index, theme: Theme) -> None:
-        model = self._view.rows_model
-        number = index.column()
+    def _content(self, painter: QPainter, rect: QRect, row: Any, number: int) -> None:
+        model, theme, quiet = self._view.rows_model, self._theme, self._view.stale
         column = model.columns[number]
-        row = model.row(index)
-        word = model.state(row, number)
-        quiet = self._view.stale
+        word = model.state(row, number) if column.state is not None else ""
         if column.trend is not None:
             values = column.trend(row)
             colour = theme.muted if quiet else theme.state_colour(word) if word else theme.p99
             paint_trend(painter, QRectF(rect).adjusted(0, 5, 0, -5), values, colour)
             return
-        face, metrics = self.fonts(column.mono)
+        face, metrics, widths = self.fonts(column.mono)
         right = column.align == "right"
         mark = int(SIZE) + 6 if word else 0
-        text = metrics.elidedText(model.cell(row, number), _MIDDLE, rect.width() - mark)
+        text, width = model.cell(row, number), rect.width() - mark
+        if not widths.fits(text, width):
+            text = metrics.elidedText(text, _MIDDLE, width)
         if word:
             # right-aligned words have their mark close by, not at the far side of the cell
             left = rect.right() - metrics.horizontalAdvance(text) - mark if right else rect.left()
             paint_state(painter, QRectF(left, rect.top(), SIZE, rect.height()), "stale" if quiet else word, theme)
+            rect.setLeft(rect.left() + mark)
         painter.setFont(face)
         painter.setPen(theme.muted if quiet else theme.state_colour(word) if word else theme.text)
-        side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-        painter.drawText(rect.adjusted(mark, 0, 0, 0), side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, text)
+        painter.drawText(rect, self._side(right), text)
 
 
 class TableView(QTableView):
@@ -104,7 +145,9 @@ class TableView(QTableView):
         self.rows_model = RowsModel(columns, key, self)
         self.stale = False
         self.timeless = False  # no cell holds an age: what did not change need not be painted again
+        self._aged_at = 0.0
         self._empty = ("Nothing here yet", "")
+        self.rows_model.in_sight = self._in_sight
         self._delegate = _Delegate(self)
         # before the selection model exists, so that this comes first: Qt would make a neighbour the current row
         self.rows_model.rowsAboutToBeRemoved.connect(self._forget_removed)
@@ -156,13 +199,34 @@ class TableView(QTableView):
         """Show `rows`; what is selected stays selected."""
         was_empty = not self.rows_model.rowCount()
         self.rows_model.set_rows(rows)
-        if not self.timeless or was_empty or not self.rows_model.rowCount():
+        if was_empty or not self.rows_model.rowCount() or self._ages_moved():
             self.viewport().update()
+
+    def change_rows(self, rows: Sequence[Any]) -> None:
+        """Take rows that changed, by their keys, and leave the others as they are."""
+        self.rows_model.change_rows(rows)
+        if self._ages_moved():
+            self.viewport().update()
+
+    def _ages_moved(self) -> bool:
+        """Whether cells that did not change may read otherwise by now; where there are very many rows, once a second."""
+        if self.timeless or (self.rows_model.large and monotonic() - self._aged_at < AGES_S):
+            return False
+        self._aged_at = monotonic()
+        return True
 
     def set_filter(self, text: str) -> None:
         """Show only rows that hold each word of `text`."""
         self.rows_model.set_filter(text)
-        self.viewport().update()
+        # a large table tells what moved; without any rows it is the words that change
+        if not self.rows_model.large or not self.rows_model.rowCount():
+            self.viewport().update()
+
+    def _in_sight(self) -> tuple[int, int]:
+        if not self.isVisible():
+            return 0, -1
+        last = self.rowAt(self.viewport().height() - 1)
+        return self.rowAt(0), last if last >= 0 else self.rows_model.rowCount() - 1
 
     def refresh(self) -> None:
         """Paint again: ages in the cells moved on."""
@@ -239,6 +303,13 @@ class TableView(QTableView):
         """Letters are shortcuts of the window, not a search."""
 
     @guarded
+    def dataChanged(self, first: _Index, last: _Index, roles: Sequence[int] = ()) -> None:
+        """Of what is not in sight nothing is painted; Qt would paint all for a rectangle of very many cells, wherever it lies."""
+        top, bottom = self._in_sight()
+        if first.row() <= bottom and last.row() >= top:
+            super().dataChanged(first, last, list(roles))
+
+    @guarded
     def changeEvent(self, event: Any) -> None:
         """Fonts and theme may change while open."""
         if event.type() in (event.Type.FontChange, event.Type.PaletteChange, event.Type.StyleChange) and hasattr(self, "_delegate"):
@@ -248,6 +319,7 @@ class TableView(QTableView):
     @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """The rows; without any, the empty state; the focus ring on top."""
+        self._delegate.begin()
         super().paintEvent(event)
         theme = theme_of(self)
         with QPainter(self.viewport()) as painter:

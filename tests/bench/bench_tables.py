@@ -1,0 +1,321 @@
+"""A table of 100,000 rows against QSortFilterProxyModel over the same rows, columns, texts and sort values; and what live changes cost.
+
+The rival's model is a lean one in Python, with sort values under a role of their own. Both stand in a view that is shown, with a row
+selected, and paint within what is measured: processor time until the window shows the answer. What one shows is checked against the other.
+Changed cells: a batch each 100 ms for some seconds, as share of one core; what the same window takes with nothing changing is the rival.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import msgspec
+from _frames import application, on_screen, settle
+from PySide6.QtCore import QAbstractTableModel, QCoreApplication, QEventLoop, QModelIndex, QSortFilterProxyModel, Qt, QTimer
+from PySide6.QtWidgets import QAbstractItemView, QTableView
+
+from ui.models.table import Column
+from ui.models.text import count_text, ms_text, percent_text, time_text
+from ui.widgets.table_view import ROW_PX, TableView
+
+ROWS = 100_000
+SIZE = (1280, 800)
+ROOT = QModelIndex()
+ROUNDS = 2  # each column is sorted up and down as often
+KEYS = ("r", "re", "rel", "rele", "relea", "releas", "release", "releas", "rele", "re")
+SECONDS = 10.0
+BATCHES_PER_S, CELLS = 10, 100
+ASCENDING, DESCENDING = Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder
+SORT_ROLE = Qt.ItemDataRole.UserRole
+WORDS = ("Release", "rollback of", "order", "matched", "Rejected", "session", "relay", "gateway", "book", "quote", "venue", "risk limit")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Something of each kind."""
+
+    id: int
+    service: str
+    state: str
+    count: int
+    took_ms: float | None
+    errors: float
+    at_us: int
+    message: str
+
+
+COLUMNS = (
+    Column("Order", lambda r: f"order {r.id}", sort_key=lambda r: r.id, width=110),
+    Column("Service", lambda r: r.service, width=130),
+    Column("State", lambda r: r.state, state=lambda r: r.state, width=90),
+    Column("Count", lambda r: count_text(r.count), sort_key=lambda r: r.count, align="right", width=90),
+    Column("Took", lambda r: ms_text(r.took_ms), sort_key=lambda r: r.took_ms, align="right", width=90),
+    Column("Errors", lambda r: percent_text(r.errors), sort_key=lambda r: r.errors, align="right", width=80),
+    Column("At", lambda r: time_text(r.at_us), sort_key=lambda r: r.at_us, width=190),
+    Column("Message", lambda r: r.message, stretch=True),
+)
+
+
+def rows(count: int) -> list[Row]:
+    """The same ones each time."""
+    chance = random.Random(5)
+    services = [f"{a}-{b}" for a in ("order", "Risk", "quote", "market") for b in ("gateway", "matching", "relay", "store")]
+    return [
+        Row(
+            i,
+            chance.choice(services),
+            chance.choice(("ok", "failed", "running", "pending")),
+            chance.randrange(1_000_000),
+            chance.choice((None, chance.expovariate(0.1))),
+            chance.random() ** 8,
+            1_800_000_000_000_000 + chance.randrange(10**12),
+            f"{' '.join(chance.choices(WORDS, k=4))} {chance.randrange(10**6)}",
+        )
+        for i in range(count)
+    ]
+
+
+def sort_value(row: Row, column: int) -> Any:
+    """What a column sorts by, in a form that a QVariant compares as we do."""
+    reader = COLUMNS[column].sort_key or COLUMNS[column].text
+    value = reader(row)
+    return value.casefold() if isinstance(value, str) else float("-inf") if value is None else value
+
+
+class LeanModel(QAbstractTableModel):
+    """The rival's source: no more than it must answer."""
+
+    def __init__(self, given: list[Row]) -> None:
+        super().__init__()
+        self.given = given
+
+    def rowCount(self, parent: Any = ROOT) -> int:
+        """Rows."""
+        return 0 if parent.isValid() else len(self.given)
+
+    def columnCount(self, parent: Any = ROOT) -> int:
+        """Columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def data(self, index: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Text, or the value to sort by."""
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[index.column()].text(self.given[index.row()])
+        if role == SORT_ROLE:
+            return sort_value(self.given[index.row()], index.column())
+        return None
+
+
+def took_s(deed: Callable[[], object]) -> float:
+    """Processor seconds until the view shows what was done."""
+    started = time.process_time()
+    deed()
+    # lays out and paints what waits for it
+    QCoreApplication.sendPostedEvents()
+    return time.process_time() - started
+
+
+class Ours:
+    """The table of the window."""
+
+    def __init__(self, given: list[Row]) -> None:
+        self.view = TableView(COLUMNS, lambda r: r.id, "Orders")
+        self.view.timeless = True
+        on_screen(self.view, SIZE)
+        self.view.set_rows(given)
+        self.view.select(given[len(given) // 2].id)
+        self.warm()
+
+    def warm(self) -> None:
+        """Let it read ahead for the filter, as it does in the first seconds."""
+        while self.view.rows_model._warmer.isActive():
+            settle()
+
+    def sort(self, column: int, order: Qt.SortOrder) -> float:
+        """Seconds."""
+        return took_s(lambda: self.view.sortByColumn(column, order))
+
+    def filter(self, text: str) -> float:
+        """Seconds."""
+        return took_s(lambda: self.view.set_filter(text))
+
+    def rows(self) -> list[Row]:
+        """What it shows."""
+        return list(self.view.rows_model.rows)
+
+
+class Rival:
+    """A plain QTableView over a QSortFilterProxyModel."""
+
+    def __init__(self, given: list[Row]) -> None:
+        self.model = LeanModel(given)
+        self.proxy = QSortFilterProxyModel()
+        self.proxy.setSourceModel(self.model)
+        self.proxy.setSortRole(SORT_ROLE)
+        self.proxy.setFilterKeyColumn(-1)
+        self.proxy.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self.view = QTableView()
+        self.view.setModel(self.proxy)
+        self.view.verticalHeader().setDefaultSectionSize(ROW_PX)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        on_screen(self.view, SIZE)
+        self.view.selectRow(len(given) // 2)
+
+    def sort(self, column: int, order: Qt.SortOrder) -> float:
+        """Seconds."""
+        return took_s(lambda: self.view.sortByColumn(column, order))
+
+    def filter(self, text: str) -> float:
+        """Seconds."""
+        return took_s(lambda: self.proxy.setFilterFixedString(text))
+
+    def rows(self) -> list[Row]:
+        """What it shows."""
+        return [self.model.given[self.proxy.mapToSource(self.proxy.index(i, 0)).row()] for i in range(self.proxy.rowCount())]
+
+
+def entry(name: str, pairs: list[tuple[float, float]], target: float) -> dict[str, object]:
+    """Medians of both in milliseconds, and the median of the pairs' ratios."""
+    ratio = statistics.median(a / b for a, b in pairs)
+    return {
+        "name": name,
+        "ours": round(statistics.median(a for a, _ in pairs) * 1e3, 2),
+        "rival": round(statistics.median(b for _, b in pairs) * 1e3, 2),
+        "unit": "ms",
+        "ratio": round(ratio, 5),
+        "target": target,
+        "holds": ratio <= target,
+    }
+
+
+def sorting(ours: Ours, rival: Rival) -> list[dict[str, object]]:
+    """Each column up and down, in turn; the first time of all columns by itself, when nothing is remembered yet."""
+    found: list[list[tuple[float, float]]] = [[] for _ in COLUMNS]
+    for turn in range(ROUNDS):
+        for column in range(len(COLUMNS)):
+            for order in (ASCENDING, DESCENDING):
+                sides: tuple[Any, Any] = (ours, rival) if turn % 2 else (rival, ours)
+                took = {side: side.sort(column, order) for side in sides}
+                found[column].append((took[ours], took[rival]))
+                mine, theirs = ([sort_value(row, column) for row in side.rows()] for side in (ours, rival))
+                assert mine == theirs, f"{COLUMNS[column].title} is sorted otherwise"
+    name = f"{ROWS:,} rows sorted"
+    results = [entry(f"{name} by {c.title}", pairs, 1 / 100) for c, pairs in zip(COLUMNS, found, strict=True)]
+    return [*results, entry(f"{name} by a column for the first time", [pairs[0] for pairs in found], 1 / 100)]
+
+
+def filtering(ours: Ours, rival: Rival) -> list[dict[str, object]]:
+    """Typed key by key and taken back; all keys and the first one by itself."""
+    found: list[tuple[float, float]] = []
+    first: list[tuple[float, float]] = []
+    for turn in range(ROUNDS):
+        for key in KEYS:
+            sides: tuple[Any, Any] = (ours, rival) if turn % 2 else (rival, ours)
+            took = {side: side.filter(key) for side in sides}
+            (first if key == KEYS[0] else found).append((took[ours], took[rival]))
+            assert {row.id for row in ours.rows()} == {row.id for row in rival.rows()}, f"{key} matches otherwise"
+        for side in (ours, rival):
+            side.filter("")
+    return [
+        entry(f"{ROWS:,} rows filtered at each key", found, 1 / 20),
+        entry(f"{ROWS:,} rows filtered at the first key", first, 1 / 20),
+    ]
+
+
+class Live:
+    """Batches of changed cells into a table on screen: `seen` of each batch lie in the rows in sight, the others anywhere.
+
+    They are made before the clock runs, and given as the changed rows or as `whole` lists of all.
+    """
+
+    def __init__(self, view: TableView, given: list[Row], seen: int, whole: bool) -> None:
+        self.view, self.given, self.whole = view, list(given), whole
+        chance, tick = random.Random(9), 0
+        near = [row.id for row in view.rows_model.rows[: view.viewport().height() // ROW_PX]]
+        made = list(given)
+        self.batches: list[list[Row]] = []
+        for _ in range(round(SECONDS * BATCHES_PER_S) + 2):
+            ids = chance.choices(near, k=seen) + [chance.randrange(len(given)) for _ in range(CELLS - seen)]
+            for i in ids:
+                tick += 1
+                field = ("count", "errors", "message")[tick % 3]
+                value = {"count": tick, "errors": chance.random(), "message": f"release {tick}"}[field]
+                made[i] = msgspec.structs.replace(made[i], **{field: value})
+            self.batches.append([made[i] for i in dict.fromkeys(ids)])
+        self.batches.reverse()
+
+    def batch(self) -> None:
+        """New values in as many cells."""
+        rows = self.batches.pop()
+        if self.whole:
+            for row in rows:
+                self.given[row.id] = row
+            self.view.set_rows(self.given)
+        else:
+            self.view.change_rows(rows)
+
+    def share(self, changing: bool) -> float:
+        """Share of one core over some seconds."""
+        timer, loop = QTimer(), QEventLoop()
+        timer.setInterval(1000 // BATCHES_PER_S)
+        if changing:
+            timer.timeout.connect(self.batch)
+        timer.start()
+        QTimer.singleShot(round(SECONDS * 1000), loop.quit)
+        started, since = time.process_time(), time.monotonic()
+        loop.exec()
+        share = (time.process_time() - started) / (time.monotonic() - since)
+        timer.stop()
+        return share
+
+
+def changing(ours: Ours, given: list[Row]) -> list[dict[str, object]]:
+    """1,000 cells a second: a tenth of them in sight, all, in a column that the table is sorted by, and given with all other rows."""
+    results = []
+    cases = (
+        ("100 of them in sight", 10, -1, False),
+        ("all in sight", CELLS, -1, False),
+        ("sorted by a column that changes", 10, 3, False),
+        ("100 in sight, told by giving all rows again", 10, -1, True),
+    )
+    for name, seen, column, whole in cases:
+        ours.view.sortByColumn(column, ASCENDING)
+        ours.view.set_rows(given)
+        ours.view.rows_model.clear_tints()
+        ours.warm()
+        settle()
+        live = Live(ours.view, given, seen, whole)
+        idle, busy = live.share(False), live.share(True)
+        live.batch()
+        assert any(ours.view.rows_model.tinted(n, c) for n in range(ours.view.rowAt(0), ours.view.rowAt(400)) for c in range(len(COLUMNS)))
+        results.append(
+            {
+                "name": f"1,000 changed cells a second among {ROWS:,} rows, {name}",
+                "ours": round(busy * 100, 2),
+                "rival": round(idle * 100, 2),
+                "unit": "% of a core",
+                "ratio": round(busy, 5),
+                "target": 0.05,
+                "holds": busy <= 0.05,
+            }
+        )
+    return results
+
+
+def run() -> list[dict[str, object]]:
+    """One entry for each column, for the filter's keys, and for each kind of live change."""
+    application()
+    given = rows(ROWS)
+    ours, rival = Ours(given), Rival(given)
+    results = filtering(ours, rival) + sorting(ours, rival)
+    rival.view.close()
+    results += changing(ours, given)
+    ours.view.close()
+    return results

@@ -1,0 +1,102 @@
+"""Sort keys of a column with many rows, as numbers that numpy sorts; equal to sorting the values themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ui.models.table_column import sortable
+
+_EXACT = 2**53  # beyond it a float no longer tells neighbouring integers apart
+_NONE = type(None)
+
+
+class SortKeys:
+    """The sort values of one column by slot, and the numbers that stand for them once somebody sorts by it."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+        self._codes: NDArray[Any] | None = None
+        self._ranks: dict[Any, int] = {}
+        self._coded = False
+
+    def put(self, slot: int, value: Any) -> bool:
+        """A slot's new value; whether it sorts otherwise than the old one."""
+        old, self.values[slot] = self.values[slot], value
+        if sortable(old) == sortable(value):
+            return False
+        if self._coded and not self._recode(slot, value):
+            self._coded = False
+        return True
+
+    def _recode(self, slot: int, value: Any) -> bool:
+        codes = self._codes
+        if codes is None:
+            return False
+        if self._ranks:
+            rank = self._ranks.get(value.casefold() if isinstance(value, str) else value)
+            if rank is None:
+                return False
+            codes[slot] = rank
+            return True
+        if type(value) is float and codes.dtype == np.float64 and -np.inf < value:
+            codes[slot] = value
+            return True
+        if type(value) is int and abs(value) < _EXACT:
+            codes[slot] = value
+            return True
+        return False
+
+    def sorted(self, slots: NDArray[np.intp], descending: bool) -> NDArray[np.intp]:
+        """The slots by their values, those with equal ones as they came, in both directions."""
+        if not self._coded:
+            self._ranks = {}
+            self._codes = self._encode()
+            self._coded = True
+        if self._codes is None:
+            by = [sortable(value) for value in self.values]
+            return np.array(sorted(slots.tolist(), key=by.__getitem__, reverse=descending), dtype=np.intp)
+        codes = self._codes[slots]
+        if descending:
+            # the complement turns integers round without an overflow at the smallest one
+            codes = -codes if codes.dtype == np.float64 else ~codes
+        return slots[codes.argsort(kind="stable")]
+
+    def _encode(self) -> NDArray[Any] | None:
+        """None where nothing but Python's own comparison is right."""
+        kinds = set(map(type, self.values))
+        if _all(kinds, str):
+            return self._encode_text()
+        if _all(kinds, (int, float)):
+            return _numbers(self.values, kinds)
+        return None
+
+    def _encode_text(self) -> NDArray[Any]:
+        folded = [value if value is None else value.casefold() for value in self.values]
+        words = {word for word in set(folded) if word is not None}
+        self._ranks = {word: i for i, word in enumerate(sorted(words))}
+        self._ranks[None] = -1
+        return np.fromiter(map(self._ranks.__getitem__, folded), np.int32, len(folded))
+
+
+def _all(kinds: Iterable[type], wanted: type | tuple[type, ...]) -> bool:
+    return all(kind is _NONE or issubclass(kind, wanted) for kind in kinds)
+
+
+def _numbers(values: Sequence[Any], kinds: set[type]) -> NDArray[Any] | None:
+    """Floats where they are exact, else integers, else None. What is not known sorts below everything."""
+    try:
+        found = np.array(values, dtype=np.float64)
+        if any(issubclass(kind, int) for kind in kinds) and bool((np.abs(found) >= _EXACT).any()):
+            return np.array(values, dtype=np.int64) if all(issubclass(kind, int) for kind in kinds) else None
+    except OverflowError:
+        return None
+    unknown = np.isnan(found)
+    if unknown.any():
+        if np.isneginf(found).any():
+            return None
+        found[unknown] = -np.inf
+    return found
