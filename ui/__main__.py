@@ -177,6 +177,7 @@ def _run(app: Any, cockpit: Cockpit, paths: Paths, settings: Any, look: Theme, d
             window.complete()
             Collector(window)
             ends.append(_begin(cockpit, paths))
+            ends.insert(0, _calls(cockpit, window))
 
     after = AfterPaint(window, then, HEAVY if not stamp else ())
     window.first_look.when_painted(after.begin)
@@ -207,6 +208,13 @@ def _begin(cockpit: Cockpit, paths: Paths) -> Callable[[], None]:
     close = crash.log_to(paths.log, cockpit.notices.hidden) if not cockpit.read_only else crash.no_log
     cockpit.start(None if cockpit.read_only else embedded_playground(paths))
     return close
+
+
+def _calls(cockpit: Cockpit, window: Any) -> Callable[[], None]:
+    """From now on a person is called by desktop notification and sound. Answers what ends it."""
+    from ui import notify
+
+    return notify.begin(cockpit, window)
 
 
 if __name__ == "__main__":

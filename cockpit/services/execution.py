@@ -163,6 +163,8 @@ class Execution:
             hint="The system is being asked whether it received it. Do not start it again by other means meanwhile.",
             key=f"unknown:{key}",
             place="activity",
+            group=place(action.service, action.environment),
+            about=action.kind,
         )
         self._settle(key)
 
@@ -318,9 +320,10 @@ class Execution:
             hear(action)
         self._notices.over(f"unknown:{key}")
         loud = Severity.OK if state is ActionState.DONE else Severity.WARNING if state is ActionState.ABORTED else Severity.ERROR
-        fact = self._store.state.fleets.get(place(action.service, action.environment))
+        at = place(action.service, action.environment)
+        fact = self._store.state.fleets.get(at)
         hint = error.hint if error is not None else hint_of(action, fact.value if fact is not None else None)
-        self._notices.tell(loud, f"{name_of(action)}: {state}", words, hint=hint, place="activity")
+        self._notices.tell(loud, f"{name_of(action)}: {state}", words, hint=hint, place="activity", group=at, about=action.kind)
 
     def note(self, action: Action, words: str) -> None:
         """Write a line about an action into the journal."""

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cockpit.domain.errors import CockpitError
+from cockpit.domain.facts import place
 from cockpit.domain.strategy import Rollout, RolloutState, StepRun, StepState
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.rollout_hands import Hands, RolloutPace
@@ -85,7 +86,16 @@ class Board:
         for i in changed:
             rollout = with_run(rollout, i, replace(rollout.steps[i].to(StepState.WAITING), started_at_us=0, message=""))
         self.put(replace(rollout.to(RolloutState.PAUSED), message=words), *changed)
-        self.notices.tell(Severity.WARNING, f"{rollout.title}: paused", words, hint=CHOICE, key=f"rollout:{key}", place="rollout")
+        self.notices.tell(
+            Severity.WARNING,
+            f"{rollout.title}: paused",
+            words,
+            hint=CHOICE,
+            key=f"rollout:{key}",
+            place="rollout",
+            group=_group(rollout),
+            about=rollout.kind,
+        )
 
     def turn(self, key: str, words: str) -> None:
         """Go back from here: what has not begun is skipped, what was done is undone in reverse order."""
@@ -104,6 +114,8 @@ class Board:
             hint="What was done is undone, the last step first.",
             key=f"rollout:{key}",
             place="rollout",
+            group=_group(rollout),
+            about="rollback",
         )
 
     def end(self, key: str, state: RolloutState, words: str, hint: str = "") -> None:
@@ -117,7 +129,13 @@ class Board:
         self.notices.over(f"rollout:{key}")
         loud = Severity.OK if state in (RolloutState.DONE, RolloutState.BACK) else Severity.WARNING
         loud = Severity.ERROR if state is RolloutState.FAILED else loud
-        self.notices.tell(loud, f"{rollout.title}: {state}", words, hint=hint, place="rollout")
+        about = "rollback" if rollout.going_back else rollout.kind
+        self.notices.tell(loud, f"{rollout.title}: {state}", words, hint=hint, place="rollout", group=_group(rollout), about=about)
+
+
+def _group(rollout: Rollout) -> str:
+    """The place that its notices are about: of several, the first."""
+    return place(*rollout.places[0]) if rollout.places else ""
 
 
 def with_run(rollout: Rollout, index: int, run: StepRun) -> Rollout:

@@ -108,6 +108,8 @@ def _lock_text(known: dict[str, str]) -> str:
 
 _WORDS = frozenset({"hold", "clear", "override", "end", "emergency", "sign-off", "request", "withdraw", "acknowledge"})
 _NOTES: dict[str, Callable[[dict[str, str]], str]] = {"policy": _policy_text, "rehearsal": _rehearsal_text, "break lock": _lock_text}
+_NOTES["acknowledge notice"] = lambda known: ": ".join(known[name] for name in ("title", "message") if name in known)
+_NOTES["watch"] = lambda known: f"{known.get('version', '')} {known.get('said', '')}: {known.get('message', '')}".strip(": ")
 _NOTES["tell"] = lambda known: f"told {known.get('connection', '')}: {known.get('message', '')}"
 
 
