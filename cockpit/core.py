@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cockpit.domain.errors import CockpitError, ConfigError, StorageError
 from cockpit.paths import Paths
-from cockpit.policy import rules_of
+from cockpit.policy_rules import rules_of
 from cockpit.services import status
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.snapshot import Keeper
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cockpit.policy_force import Start
     from cockpit.reading import Reader
     from cockpit.services.actions import Actions
+    from cockpit.services.bands import Bands
     from cockpit.services.connections import Connected, Connections
     from cockpit.services.decisions import Keeper as WordKeeper
     from cockpit.services.execution import Execution, Pace
@@ -65,6 +66,7 @@ class Cockpit:
     secrets: Secrets
     execution: Execution | None
     actions: Actions
+    bands: Bands
     watch: Watch
     trust: Trust
     systems: Systems
@@ -101,7 +103,6 @@ class Cockpit:
         from cockpit.services.latency import LatencyBook
         from cockpit.services.runtime import Runner
         from cockpit.services.sync import Sync
-        from cockpit.services.watch import Watch
         from cockpit.storage.journal import Journal
         from cockpit.storage.owner import process_owner
         from cockpit.storage.secrets import Secrets
@@ -118,12 +119,10 @@ class Cockpit:
         self.actions = Actions(self.store, self.runner, self.journal, self.connections, self.notices, self.execution, self.clock_us)
         self.actions.read_only = self.read_only
         self.actions.refresh = self.sync.refresh_kind
-        note = self.execution.note if self.execution else lambda action, words: None
-        self.watch = Watch(self.store, self.latency, self.notices, self.clock_us, note)
         self.trust = Trust(self)
         self.words, self.requests, self.rollouts = self.trust.words, self.trust.requests, self.trust.rollouts
         self.locks, self.calendars = self.trust.locks, self.trust.calendars
-        self.nodes, self.gates = self.trust.nodes, self.trust.gates
+        self.nodes, self.gates, self.bands, self.watch = self.trust.nodes, self.trust.gates, self.trust.bands, self.trust.watch
         self.policy = self._policy_keeper()
         self.systems = Systems(self)
         self.whole = True
@@ -178,6 +177,7 @@ class Cockpit:
         self._every(DECISIONS_S, self.actions.decisions.poll)
         self._every(LOCKS_S, self.locks.poll)
         self._every(SNAPSHOT_S, self.save)
+        self.watch.begin(acts=not self.read_only)
         if self.policy is not None:
             self._look_at_policy()
             self._every(POLICY_S, self._look_at_policy)
@@ -274,7 +274,7 @@ class Cockpit:
             "SourceControl": lambda: SourceJob(*asked, lambda: self.rules),
             "CiSystem": lambda: CiJob(*asked),
             "DeploymentApi": lambda: DeploymentJob(*asked),
-            "MetricsApi": lambda: MetricsJob(connected, self.store, self.latency, self.watch, deadline_s),
+            "MetricsApi": lambda: MetricsJob(connected, self.store, self.latency, self.bands, deadline_s, self.watch),
             "Calendar": lambda: CalendarJob(connected, self.store, self.clock_us),
             "Reviews": lambda: ReviewsJob(*asked),
             "AlertsApi": lambda: AlertsJob(*asked),

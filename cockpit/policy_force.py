@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.domain.errors import ConfigError, StorageError
-from cockpit.policy_source import LOCAL_OWN, OWN, guarded
 from cockpit.storage.policy_copy import KEY_FILES, Policy, PolicyCopy
 from cockpit.storage.settings import Settings, load_lenient, read, tables
+
+# each person's own: never guarded, and never taken from a repository
+OWN: Final = ("me", "window", "policy", "notices")
+# of a local file these take effect at once, too
+LOCAL_OWN: Final = (*OWN, "poll")
 
 
 class Local(Struct, frozen=True):
@@ -92,6 +96,11 @@ def merged(policy: Policy, local: Local, config: Path, directory: Path) -> tuple
     # git reads the accepted copies: the files that the policy names may have changed since
     kept = {name: str(copy.key_file(name)) for name in KEY_FILES if getattr(approvals, name)}
     return replace(settings, approvals=replace(approvals, **kept)), mistakes
+
+
+def guarded(content: dict[str, Any], own: tuple[str, ...]) -> dict[str, Any]:
+    """The tables that a person must agree to before they take effect."""
+    return {name: table for name, table in content.items() if name not in own}
 
 
 def _name_of(policy: Policy, config: Path) -> str:

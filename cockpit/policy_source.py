@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from cockpit.connectors.text import one_line, plain, without_secrets
 from cockpit.domain.errors import BadPayload, NotFound
+from cockpit.policy_force import LOCAL_OWN, OWN, guarded
 from cockpit.storage.policy_check import stays_inside
 from cockpit.storage.policy_copy import KEY_FILES, Policy
 from cockpit.storage.settings import PolicySource, tables
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
     from cockpit.domain.release import Changes, Commit, Service
 
-# each person's own: never guarded, and never taken from a repository
-OWN: Final = ("me", "window", "policy")
-# of a local file these take effect at once, too
-LOCAL_OWN: Final = (*OWN, "poll")
 MAX_BYTES: Final = 1024 * 1024
 _COMMITS: Final = 20
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -155,11 +152,6 @@ def without_own(text: str) -> str:
     except ValueError:
         same = False
     return cut if same else written(wanted)
-
-
-def guarded(content: dict[str, Any], own: tuple[str, ...]) -> dict[str, Any]:
-    """The tables that a person must agree to before they take effect."""
-    return {name: table for name, table in content.items() if name not in own}
 
 
 def _cut(text: str) -> str:

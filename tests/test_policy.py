@@ -15,8 +15,9 @@ from cockpit.domain.approvals import ApprovalRule, Quorum
 from cockpit.domain.errors import NotAllowed, StorageError
 from cockpit.domain.reversibility import Way
 from cockpit.domain.strategy import ServiceSet
-from cockpit.policy import PolicyKeeper, rules_of
+from cockpit.policy import PolicyKeeper
 from cockpit.policy_force import in_force
+from cockpit.policy_rules import rules_of
 from cockpit.policy_source import origin_of, without_own
 from cockpit.services.notices import Notices
 from cockpit.storage.database import open_database

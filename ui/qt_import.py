@@ -1,4 +1,4 @@
-"""PySide6, imported in two thirds of its time: without its hook in `import`, and with the bytecode of its support modules kept."""
+"""PySide6, imported in half of its time: without its hook in `import`, its support modules' bytecode kept, one of them left out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from types import CodeType
 from typing import Any
 
 _PREFIX = "shibokensupport/"  # PySide6 carries these modules as source in its library and compiles them at each start
+# writes .pyi files for those who build PySide6, imports argparse and compiles the two longest patterns of the start
+_LEFT_OUT, _LOADER = f"{_PREFIX}signature/lib/pyi_generator.py", f"{_PREFIX}signature/loader.py"
 _Kept = dict[str, tuple[int, CodeType]]
 
 
@@ -22,10 +24,17 @@ def import_qt() -> None:
     path = f"{importlib.util.cache_from_source(__file__)}.support"
     kept = _read(path)
     fresh: _Kept = {}
+    spared = False
 
     def compile_once(source: Any, filename: Any, *arguments: Any, **options: Any) -> Any:
         if not (isinstance(filename, str) and filename.startswith(_PREFIX) and isinstance(source, bytes)):
             return plain_compile(source, filename, *arguments, **options)
+        nonlocal spared
+        if filename == _LOADER:
+            # as long as it is imported only to be there
+            spared = b"pyi_generator." not in source
+        elif filename == _LEFT_OUT and spared:
+            source = b""
         checksum = zlib.crc32(source)
         known = kept.get(filename)
         code = known[1] if known is not None and known[0] == checksum else plain_compile(source, filename, *arguments, **options)
@@ -47,7 +56,7 @@ def _read(path: str) -> _Kept:
     """What an earlier start kept beside the bytecode of this file, trusted like that."""
     try:
         with open(path, "rb") as file:
-            found = marshal.load(file)  # noqa: S302 - a bytecode cache, as Python's own
+            found = marshal.loads(file.read())  # noqa: S302 - a bytecode cache, as Python's own
     except (OSError, EOFError, ValueError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}

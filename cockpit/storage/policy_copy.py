@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +65,8 @@ class PolicyCopy:
             return None
         except OSError as error:
             raise self._unusable(f"cannot be read: {error.strerror or error}") from None
+        import json
+
         head, _, text = content.partition("\n")
         try:
             about: dict[str, Any] = json.loads(head.removeprefix(_HEAD)) if head.startswith(_HEAD) else {}
@@ -79,6 +80,8 @@ class PolicyCopy:
 
     def write(self, accepted: Accepted) -> None:
         """Keep it, on the disk when this returns. StorageError where it could not be."""
+        import json
+
         policy = accepted.policy
         about = {"origin": policy.origin, "commit": policy.commit, "digest": policy.digest, "who": accepted.who, "at_us": accepted.at_us}
         head = json.dumps({**about, "files": policy.files}, sort_keys=True)
@@ -100,6 +103,8 @@ class PolicyCopy:
 
     def refused(self) -> dict[str, Any]:
         """What was refused last: {"commit", "mark"}; {} for nothing."""
+        import json
+
         try:
             found = json.loads(self._refused.read_bytes())
         except (OSError, ValueError):
@@ -108,6 +113,8 @@ class PolicyCopy:
 
     def refuse(self, commit: str, mark: str) -> None:
         """Remember what was refused. StorageError where it could not be."""
+        import json
+
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._write(self._refused, json.dumps({"commit": commit, "mark": mark}))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from typing import Any, Final, Protocol
 
 import msgspec.inspect as shape
+from msgspec.structs import FieldInfo
+from msgspec.structs import fields as fields_of
 
 _OPTIONS: Final = "options"
 _NOTHING: Final = object()
@@ -28,19 +29,39 @@ class Checked:
 def read_settings(content: dict[str, Any], kind: type) -> Checked:
     """Turn plain tables into `kind`, a msgspec Struct type all of whose fields have defaults."""
     problems: list[str] = []
-    value = _read(content, _declared(kind), "", problems)
+    value = _read_struct(content, kind, _declared(kind), "", problems)
     return Checked(kind() if value is _NOTHING else value, problems, content)
 
 
+class _Field(Protocol):
+    @property
+    def type(self) -> shape.Type: ...
+
+    @property
+    def required(self) -> bool: ...
+
+
+class _Table:
+    """A table of the file; what may stand in it is found out where it is there, for that costs more than all the reading."""
+
+    def __init__(self, field: FieldInfo) -> None:
+        self._type, self.required = field.type, field.required
+
+    @cached_property
+    def type(self) -> shape.Type:
+        return shape.type_info(self._type)
+
+
 @lru_cache(maxsize=8)
-def _declared(kind: type) -> shape.Type:
-    # costs more than all the reading
-    return shape.type_info(kind)
+def _declared(kind: type) -> Mapping[str, _Field]:
+    return {field.encode_name: _Table(field) for field in fields_of(kind)}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """` (did you mean "x"?)` for the nearest of the known names, or nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1)
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), n=1)
     return f' (did you mean "{found[0]}"?)' if found else ""
 
 
@@ -49,7 +70,7 @@ def _read(value: Any, info: shape.Type, path: str, problems: list[str]) -> Any:
     if isinstance(info, shape.Metadata):
         return _read(value, info.type, path, problems)
     if isinstance(info, shape.StructType):
-        return _read_struct(value, info, path, problems)
+        return _read_struct(value, info.cls, {field.encode_name: field for field in info.fields}, path, problems)
     if isinstance(info, shape.DictType):
         return _read_table(value, info, path, problems)
     if isinstance(info, shape.VarTupleType):
@@ -88,11 +109,10 @@ def _limits(value: float, info: shape.IntType | shape.FloatType) -> str:
     return ""
 
 
-def _read_struct(value: Any, info: shape.StructType, path: str, problems: list[str]) -> Any:
+def _read_struct(value: Any, kind: type, fields: Mapping[str, _Field], path: str, problems: list[str]) -> Any:
     if not isinstance(value, dict):
         problems.append(f"{path}: {_not_a(dict, value)}")
         return _NOTHING
-    fields = {field.encode_name: field for field in info.fields}
     open_ended = _OPTIONS in fields
     good: dict[str, Any] = {_OPTIONS: {}} if open_ended else {}
     for name, item in value.items():
@@ -103,15 +123,15 @@ def _read_struct(value: Any, info: shape.StructType, path: str, problems: list[s
         elif open_ended:
             _read_option(name, item, path, good[_OPTIONS], problems)
         else:
-            kind, others = _could_be(name, item, fields, value)
-            problems.append(f"{join(path, name)}: unknown {kind}{nearest(name, others)}")
+            what, others = _could_be(name, item, fields, value)
+            problems.append(f"{join(path, name)}: unknown {what}{nearest(name, others)}")
     missing = [name for name, field in fields.items() if field.required and name not in good]
     absent = [name for name in missing if name not in value]
     problems += [f"{join(path, name)}: missing{_misspelt(name, value, fields) if open_ended else ''}" for name in absent]
-    return _NOTHING if missing else info.cls(**good)
+    return _NOTHING if missing else kind(**good)
 
 
-def _could_be(name: str, item: Any, fields: dict[str, shape.Field], value: dict[str, Any]) -> tuple[str, list[str]]:
+def _could_be(name: str, item: Any, fields: Mapping[str, _Field], value: dict[str, Any]) -> tuple[str, list[str]]:
     """("table" or "key", the names that may have been meant). One of several entries may be misspelt: [service.b] beside [services.a]."""
     if not isinstance(item, dict):
         return "key", [n for n in fields if n not in value]
@@ -133,8 +153,10 @@ def _read_option(name: str, item: Any, path: str, options: dict[str, str], probl
         problems.append(f"{join(path, name)}: expected text, a number, or true or false, got {_kind_of(item)}")
 
 
-def _misspelt(name: str, value: dict[str, Any], fields: dict[str, shape.Field]) -> str:
-    near = difflib.get_close_matches(name, [given for given in value if given not in fields], n=1)
+def _misspelt(name: str, value: dict[str, Any], fields: Mapping[str, _Field]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [given for given in value if given not in fields], n=1)
     return f' (did you mean "{name}" where "{near[0]}" stands?)' if near else ""
 
 

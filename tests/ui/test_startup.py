@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QObject, QPoint, QSettings
 
+from tests.bench.bench_startup import yesterday
+from tests.fakes import believable
 from tests.fakes.cockpit import FakeCockpit
 from ui import qt_import, startup
 from ui.main_window import MainWindow
@@ -33,6 +35,51 @@ IMPORT = (
     "from PySide6.QtCore import QObject\n"
     "QObject().setObjectName('x')\n"
 )
+
+PAINTED = (
+    "import enum, sys\n"
+    "made, plain = [], enum.EnumType.__new__\n"
+    "def new(kind, name, *rest, **more):\n"
+    "    made.append(name)\n"
+    "    return plain(kind, name, *rest, **more)\n"
+    "enum.EnumType.__new__ = new\n"
+    "from ui.__main__ import main\n"
+    "status = main(['--data-dir', sys.argv[1]])\n"
+    "print(status, *(m for m in sys.modules if m.partition('.')[0] in ('cockpit', 'ui')))\n"
+    "print(*sys.modules)\n"
+    "print(*made)\n"
+)
+# all of ours that the first paint waits for; what is not needed for yesterday's overview is imported after it
+FIRST = {
+    "cockpit": "app core paths policy_force policy_rules",
+    "cockpit.domain": "alerts approvals calendar checks deeds dependencies errors facts fingerprint gates lines memo metrics policy "
+    "preflight preflight_way readiness release reversibility rollout statements strategy watching",
+    "cockpit.services": "calendars clock connections notices snapshot status store",
+    "cockpit.storage": "chunks cross_check database history lock migrations policy_check policy_copy service_check settings "
+    "settings_watch strategy_check validate",
+    "ui": "__main__ bridge crash main_window qt_import startup theme",
+    "ui.models": "text",
+    "ui.views": "first_look overview_cells",
+}
+LATER = (
+    "argparse asyncio concurrent ctypes difflib email git html http json keyring multiprocessing numpy pyqtgraph requests "
+    "socket ssl subprocess urllib3"
+)
+
+
+def test_the_first_paint_waits_for_no_more_than_it_shows(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    yesterday(data)
+    env = os.environ | {"RELEASE_COCKPIT_FIRST_PAINT": str(tmp_path / "stamp"), "QT_QPA_PLATFORM": "offscreen"}
+    command = [sys.executable, "-c", PAINTED, str(data)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (status, *ours), modules, enums = (line.split() for line in done.stdout.splitlines())
+    assert (status, len((tmp_path / "stamp").read_text("utf-8").splitlines())) == ("0", 1 + len(believable.LIVE))
+    expected = {f"{package}.{name}" for package, names in FIRST.items() for name in names.split()}
+    assert not set(ours) - expected - set(FIRST), "these can wait until something is on the screen"
+    assert not set(LATER.split()) & set(modules)
+    assert {"GlobalColor", "AlignmentFlag", "Key"}.isdisjoint(enums), "the Qt namespace was touched, with all its enums"
 
 
 def started(cache: Path) -> Path:
@@ -59,6 +106,19 @@ def test_damaged_bytecode_is_made_anew(tmp_path: Path) -> None:
         kept.write_bytes(damage)
         started(tmp_path)
         assert marshal.loads(kept.read_bytes())
+
+
+def test_only_what_nobody_needs_is_left_out(tmp_path: Path) -> None:
+    """PySide's own words about a wrong call, which the support modules give, are there as before."""
+    code = (
+        "import sys\nfrom ui.qt_import import import_qt\nimport_qt()\nfrom PySide6.QtCore import QObject\n"
+        "left = sys.modules['shibokensupport.signature.lib.pyi_generator']\n"
+        "print([n for n in vars(left) if not n.startswith('__')])\n"
+        "try:\n    QObject().setObjectName(left)\nexcept TypeError as error:\n    print('supported signatures' in str(error).lower())\n"
+    )
+    command = [sys.executable, "-X", f"pycache_prefix={tmp_path}", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines() == ["[]", "True"], done.stderr
 
 
 def test_bytecode_that_cannot_be_kept_stops_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the window shows before its parts are loaded: yesterday's overview, with its ages, drawn where the real one comes to stand.
 
-Nothing here touches PySide6's `Qt` namespace, whose ninety enums cost a sixth of the start: no alignment flags, no views, no styles.
+Nothing here touches PySide6's `Qt` namespace, whose ninety enums cost a tenth of the start: no alignment flags, no views, no styles.
+QPainter's setPen, setBrush and fillRect do, because each takes one of these enums too: here colours come as brushes that Qt made.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QTimer
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QBrush, QColor, QFontMetrics, QPainter, QPainterPath, QPaintEvent, QPalette, QPen, QTextLayout
 from PySide6.QtWidgets import QWidget
 
 from ui.bridge import guarded
@@ -52,9 +53,9 @@ class FirstLook(QWidget):
         """The ground, the title, and the cells that find room."""
         theme = self._theme
         with QPainter(self) as painter:
-            painter.fillRect(self.rect(), theme.ground)
-            painter.fillRect(QRect(0, 0, self.width(), HEADER_PX), theme.surface)
-            painter.fillRect(QRect(0, HEADER_PX, self.width(), 1), theme.line)
+            _fill(painter, self.rect(), theme.ground)
+            _fill(painter, QRect(0, 0, self.width(), HEADER_PX), theme.surface)
+            _fill(painter, QRect(0, HEADER_PX, self.width(), 1), theme.line)
             _write(painter, 16, 30, "Release Cockpit", "title", theme.text)
             _write(painter, MARGIN_PX, HEADER_PX + 30, "Overview", "title", theme.text)
             if self._starting and not self.rows:
@@ -67,7 +68,7 @@ class FirstLook(QWidget):
     def _paint_cells(self, painter: QPainter) -> None:
         theme, top = self._theme, HEADER_PX + TABLE_PX
         width = max(MIN_PX, (OVERVIEW_PX - 2 * MARGIN_PX) // max(1, len(self._environments)))
-        painter.fillRect(QRect(MARGIN_PX, top - NAME_PX, width * len(self._environments), NAME_PX), theme.surface)
+        _fill(painter, QRect(MARGIN_PX, top - NAME_PX, width * len(self._environments), NAME_PX), theme.surface)
         for number, name in enumerate(self._environments):
             _write(painter, MARGIN_PX + 8 + number * width, top - 9, plain(name, 20), "muted", theme.muted)
         for service, cells in self.rows:
@@ -81,9 +82,10 @@ class FirstLook(QWidget):
 
 
 def _paint_cell(painter: QPainter, box: QRectF, cell: Cell, theme: Theme) -> None:
-    painter.setPen(QPen(theme.muted if cell.stale else theme.line, 1))
-    painter.setBrush(theme.surface)
-    painter.drawRoundedRect(box, 4, 4)
+    path = QPainterPath()
+    path.addRoundedRect(box, 4, 4)
+    painter.fillPath(path, _brush(theme.surface))
+    painter.strokePath(path, QPen(_brush(theme.muted if cell.stale else theme.line), 1.0))
     left, top = int(box.left()) + 10, int(box.top())
     ink = theme.muted if cell.stale else theme.text
     _write(painter, left, top + 23, plain(cell.version, 12), "title", ink)
@@ -95,8 +97,24 @@ def _paint_cell(painter: QPainter, box: QRectF, cell: Cell, theme: Theme) -> Non
     _write(painter, left, top + 62, f"{cell.pending} pending" if cell.pending else "nothing pending", "muted", theme.muted)
 
 
+def _brush(colour: QColor) -> QBrush:
+    palette = QPalette()
+    palette.setColor(QPalette.ColorRole.Base, colour)
+    return palette.brush(QPalette.ColorRole.Base)
+
+
+def _fill(painter: QPainter, box: QRect, colour: QColor) -> None:
+    painter.setBackground(_brush(colour))
+    painter.eraseRect(box)
+
+
 def _write(painter: QPainter, x: int, y: int, words: str, role: str, colour: QColor) -> None:
     """One line, its left end and its baseline at (x, y)."""
-    painter.setFont(font(role))
-    painter.setPen(colour)
-    painter.drawText(QPointF(x, y), words)
+    layout, look = QTextLayout(words, font(role)), QTextLayout.FormatRange()
+    look.start, look.length = 0, 2 * len(words)  # Qt counts units of UTF-16
+    look.format.setForeground(_brush(colour))
+    layout.setFormats([look])
+    layout.beginLayout()
+    line = layout.createLine()
+    layout.endLayout()
+    layout.draw(painter, QPointF(x, y - line.ascent()))
