@@ -15,6 +15,7 @@ from typing import Any
 from cockpit import (
     cli_act,
     cli_connect,
+    cli_follow,
     cli_judge,
     cli_place,
     cli_policy,
@@ -50,6 +51,7 @@ READ: dict[str, tuple[Callable[[Session, Namespace], Document], Callable[[Docume
     **cli_rollout.COMMANDS,
     **cli_unblock.COMMANDS,
     **cli_watch.COMMANDS,
+    **cli_follow.COMMANDS,
     **cli_regressions.COMMANDS,
 }
 ALONE: dict[str, tuple[Callable[[Paths, Out, Namespace], Document], Callable[[Document, Out], list[str]]]] = {

@@ -29,6 +29,21 @@ def _gate(parser: Any) -> None:
     parser.add_argument("--comment", default="", metavar="TEXT", help="goes along; a rejection needs one")
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:
+        raise ValueError
+    return value
+
+
+def _watch(parser: Any) -> None:
+    for name in ("service", "environment"):
+        parser.add_argument(name, metavar=name.upper())
+    words = "for so long at most; without it to the watch's end"
+    parser.add_argument("--for", dest="seconds", type=_seconds, default=86_400.0, metavar="SECONDS", help=words)
+
+
+_VERDICT = "{state, sentence, at_us, after_s, operation, lens, ratio, low, high, smallest, visible_in_s, since_us, broken}"
 _DEED = "{deed: {key, kind, service, environment, subject, connection, who, reason, state: done|refused|not sent|unknown, message}}"
 WATCH: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
     (
@@ -66,5 +81,19 @@ WATCH: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
         'gate approve 4711 --comment "read it"\n  release-cockpit gate reject 4711 --yes --comment "p99"',
         _DEED,
         _gate,
+    ),
+    (
+        "watch",
+        "follow the watch over a deployment live: exit status 0 fine, 1 worse, 3 nobody can tell",
+        "watch order-gateway production\n  release-cockpit watch order-gateway production --for 300 --json",
+        (
+            "{watch: {service, environment, deployment, kind, version, from_version, started_us, finished_us, until_us,\n"
+            "  state: watching|fine|bad|cannot tell|ended early, requests, wanted, looked_us, ended_us,\n"
+            f"  verdict: null | {_VERDICT},\n"
+            "  findings: [{kind: verdict|rule|alert|drift|silence|band, text, since_us}],\n"
+            "  automatic, countdown, why_not, stopped_by, action,\n"
+            "  window: null | {state, verdict, message, at_us} (what an open window wrote last)}}"
+        ),
+        _watch,
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from cockpit import cli_documents as documents
+from cockpit.cli_follow import look, text_of_watches, watch_document
 from cockpit.cli_session import Session, unknown_name
 from cockpit.cli_text import (
     NONE,
@@ -40,8 +41,9 @@ _AGE = Column("seen", right=True)
 def show_status(session: Session, options: Namespace) -> Document:
     """Service x environment."""
     session.load("DeploymentApi", "SourceControl")
+    look(session)
     places = [(s, e) for s in session.services(options.service) for e in session.environments()]
-    rows = [documents.place_document(session.cockpit, s, e) for s, e in places]
+    rows = [{**documents.place_document(session.cockpit, s, e), "watch": watch_document(session, s, e)} for s, e in places]
     _answerable(session, any(r["seen_at_us"] is not None or r["version"] or r["pending"] is not None for r in rows))
     return {"places": rows, "unfinished": _unfinished(session)}
 
@@ -69,7 +71,7 @@ def text_of_status(document: Document, session: Session) -> list[str]:
         ]
         for p in document["places"]
     ]
-    lines = table(columns, rows, session.out.colour)
+    lines = [*table(columns, rows, session.out.colour), *text_of_watches(document, session)]
     for u in document["unfinished"]:
         age = age_text((session.cockpit.clock_us() - u["at_us"]) / 1e6)
         what = plain(f"{u['action']} of {u['service']} in {u['environment']} to {u['version']}")

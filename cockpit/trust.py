@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cockpit.services.alerts import AlertWatch, asked_of
+from cockpit.services.bands import Bands
 from cockpit.services.calendars import Calendars, configured_in, hard_in
 from cockpit.services.carrying import carry_out
 from cockpit.services.decisions import Keeper
@@ -22,6 +23,7 @@ from cockpit.services.rollout_wiring import hands_of
 from cockpit.services.rollouts import Rollouts
 from cockpit.services.silences import Silences
 from cockpit.services.telling import Telling
+from cockpit.services.watch import Watch
 from cockpit.services.words import Words
 from cockpit.storage.measures import Measures
 
@@ -64,6 +66,9 @@ class Trust:
         connections, notices, clock_us = cockpit.connections, cockpit.notices, cockpit.clock_us
         beside = (store, runner, main, journal if cockpit.execution is not None else None, connections, notices, clock_us)
         self.silences, self.telling = Silences(*beside), Telling(*beside)
+        note = cockpit.execution.note if cockpit.execution is not None else lambda action, words: None
+        self.bands = Bands(store, cockpit.latency, notices, clock_us, note)
+        self.watch = Watch(*beside[:6], cockpit.actions, clock_us)
         self._alerts = AlertWatch(store, notices, clock_us)
         self.deeds = Deeds(store, runner, main, journal, notices, clock_us)
         self.nodes = Nodes(store, connections, self.deeds, clock_us)
@@ -80,7 +85,7 @@ class Trust:
         """Who acts, and by which rules."""
         rules, settings = self._cockpit.rules, self._cockpit.settings
         self.words.me, self.words.rules, self.words.read_only = me, rules, read_only
-        self.locks.rules = rules
+        self.locks.rules = self.watch.rules = rules
         self.regressions.read_only = read_only
         self.calendars.configured = configured_in(settings.connections)
         self.calendars.hard = hard_in(settings.connections)
@@ -112,5 +117,6 @@ class Trust:
         self.rollouts.close()
         self._holding.close()
         self._alerts.close()
+        self.watch.close()
         for part in (self.silences, self.telling, self.deeds, self.regressions):
             part.close()

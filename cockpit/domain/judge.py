@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from cockpit.domain.evidence import Interval, threshold
-from cockpit.domain.judge_operation import Operation, Sides, times
-from cockpit.domain.metrics import Histogram, merge, quantile_s
+from cockpit.domain.judge_operation import Operation, times
+from cockpit.domain.judge_rules import HardRules
+from cockpit.domain.metrics import Histogram, merge
 
 WORSE = "worse"
 NO_WORSE = "no worse than the limit"
@@ -24,8 +25,9 @@ NO_DATA = "no data"
 class JudgePolicy(Struct, frozen=True):
     """What the policy tolerates. `alpha`: false alarms a deployment; `limit`: the ratio to the baseline that must not be missed.
 
-    Hard rules, each for `hard_blocks` blocks after each other: p99 beyond `p99_ratio` x the baseline or beyond `p99_ms` (0 = no such
-    limit), errors beyond `error_ratio`. Without requests of the candidate for `silent_s` there is no data.
+    Hard rules, each for `hard_blocks` blocks after each other: p99 beyond `p99_ratio` x the baseline (and beyond what the version before
+    did by itself) or beyond `p99_ms` (0 = no such limit), errors beyond `error_ratio`. Without requests of the candidate for `silent_s`
+    there is no data. `look_s`: what a look spans.
     """
 
     alpha: float = 0.01
@@ -38,6 +40,12 @@ class JudgePolicy(Struct, frozen=True):
     p99_requests: int = 500
     error_requests: int = 50
     silent_s: float = 15.0
+    look_s: float = 1.0
+
+    @property
+    def looks(self) -> int:
+        """How many looks make a block of the hard rules."""
+        return max(1, round(self.block_s / self.look_s)) if self.look_s > 0 else self.block_s
 
 
 class Look(Struct, frozen=True):
@@ -82,38 +90,6 @@ class Verdict(Struct, frozen=True):
         return self.state == WORSE
 
 
-class _Hard:
-    """The rules that need no statistics, for one operation: so many blocks beyond a limit, one after the other."""
-
-    def __init__(self, name: str, policy: JudgePolicy) -> None:
-        self._name = name
-        self._policy = policy
-        self._slow = Sides(policy.p99_requests, policy.block_s)
-        self._failing = Sides(policy.error_requests, policy.block_s)
-        self._slow_blocks = self._failing_blocks = 0
-
-    def add(self, candidate: Histogram, baseline: Histogram | None, expected_p99_s: float) -> str:
-        """The rule that is broken by now, in words; "" for none. `expected_p99_s`: of the past, where no baseline is; NaN = unknown."""
-        policy = self._policy
-        full = self._failing.add(candidate, candidate)
-        if full is not None:
-            ratio = full[0].errors / full[0].total
-            self._failing_blocks = self._failing_blocks + 1 if ratio > policy.error_ratio else 0
-            if self._failing_blocks >= policy.hard_blocks:
-                return f"{ratio:.1%} of {self._name} fail, beyond {policy.error_ratio:.1%}, {self._failing_blocks} blocks after each other"
-        full = self._slow.add(candidate, candidate if baseline is None else baseline)
-        if full is None:
-            return ""
-        p99_s = quantile_s(full[0], 0.99) or 0.0
-        other_s = expected_p99_s if baseline is None else quantile_s(full[1], 0.99) or math.nan
-        relative, absolute = p99_s > policy.p99_ratio * other_s, 0 < policy.p99_ms < p99_s * 1e3
-        self._slow_blocks = self._slow_blocks + 1 if relative or absolute else 0
-        if self._slow_blocks < policy.hard_blocks:
-            return ""
-        beside = f"{p99_s / other_s:.1f} x the baseline's" if relative else f"beyond {policy.p99_ms:.0f} ms"
-        return f"p99 of {self._name} is {p99_s * 1e3:.1f} ms, {beside}, {self._slow_blocks} blocks after each other"
-
-
 class Judge:
     """Watches one deployment. `before`: looks from before it, when all nodes ran the old version (the more, the sooner it can tell).
 
@@ -124,8 +100,8 @@ class Judge:
         self.policy = policy
         self._started_us = started_us
         self._operations: dict[str, Operation] = {}
-        self._hard: dict[str, _Hard] = {}
-        self._broken: dict[str, None] = {}
+        self._hard: dict[str, HardRules] = {}
+        self._broken: dict[str, str] = {}  # by rule, as it was last seen
         self._since_us = 0
         self._worst = ""
         self._heard_us = started_us
@@ -133,12 +109,13 @@ class Judge:
         names = {name for look in before for side in (look.candidate, look.baseline) for name in side}
         for name in sorted(names):
             past = [(k.at_us / 1e6, k.candidate.get(name), k.baseline.get(name), k.volatility) for k in before]
-            self._operations[name] = Operation(name, past)
+            self._operations[name] = operation = Operation(name, past, policy.look_s)
+            self._hard[name] = HardRules(name, policy, past, operation.calm_p99_s)
 
     def look(self, look: Look) -> Verdict:
         """One more second; what it says now."""
         for words in (*(f"node {name} is gone" for name in look.gone), *(f"invariant broken: {words}" for words in look.broken)):
-            self._break(words, look.at_us)
+            self._break(words, words, look.at_us)
         heard = False
         for name, candidate in look.candidate.items():
             if not math.isfinite(candidate.total) or not math.isfinite(candidate.errors):
@@ -153,22 +130,22 @@ class Judge:
         return self.verdict(look.at_us)
 
     def _hear(self, name: str, candidate: Histogram, look: Look) -> None:
-        operation = self._operations.get(name) or self._operations.setdefault(name, Operation(name))
+        operation = self._operations.get(name) or self._operations.setdefault(name, Operation(name, (), self.policy.look_s))
         baseline = look.baseline.get(name) if look.baseline else None
         if look.baseline and (baseline is None or baseline.bounds_s != candidate.bounds_s):
             return  # not comparable now: neither evidence for nor against
         operation.add(look.at_us / 1e6, candidate, baseline, look.volatility)
-        hard = self._hard.get(name) or self._hard.setdefault(name, _Hard(name, self.policy))
-        self._break(hard.add(candidate, baseline, operation.expected_p99_s), look.at_us)
+        hard = self._hard.get(name) or self._hard.setdefault(name, HardRules(name, self.policy))
+        self._break(*hard.add(candidate, baseline, operation.expected_p99_s), look.at_us)
         if operation.peak >= self._enough and not self._worst:
             self._worst = name
             self._since_us = self._since_us or look.at_us
 
-    def _break(self, words: str, at_us: int) -> None:
-        if words:
+    def _break(self, rule: str, words: str, at_us: int) -> None:
+        if rule:
             self._since_us = self._since_us or at_us
-            if len(self._broken) < 20:
-                self._broken.setdefault(words)
+            if rule in self._broken or len(self._broken) < 20:
+                self._broken[rule] = words
 
     @property
     def _enough(self) -> float:
@@ -180,8 +157,9 @@ class Judge:
         """What it says at that time, also where no look came."""
         after_s = max(0.0, (now_us - self._started_us) / 1e6)
         if self._broken:
-            words = "; ".join(self._broken)
-            return Verdict(WORSE, f"{words} (after {_time(after_s)})", now_us, after_s, since_us=self._since_us, broken=tuple(self._broken))
+            broken = tuple(self._broken.values())
+            words = f"{'; '.join(broken)} (after {_time(after_s)})"
+            return Verdict(WORSE, words, now_us, after_s, since_us=self._since_us, broken=broken)
         if self._worst:
             return self._worse(now_us, after_s)
         silent_s = (now_us - self._heard_us) / 1e6
@@ -203,7 +181,7 @@ class Judge:
         """Not worse as far as can be seen: how far that is, by the operation that shows least."""
         enough, limit = self._enough, math.log(self.policy.limit)
         blind = max(self._operations.values(), key=lambda o: (o.smallest(enough), o.seconds_until(limit, enough)))
-        smallest, wait_s = blind.smallest(enough), blind.seconds_until(limit, enough)
+        smallest, wait_s = blind.smallest(enough), blind.seconds_until(limit, enough) * self.policy.look_s
         strange = next((o for o in self._operations.values() if o.strange), None)
         if strange is not None:
             words = f"cannot tell: {strange.name} never saw the load of now on the version before, and no node runs that any more"
@@ -277,6 +255,7 @@ def why_not_act(
         return f"it settles: {guards.settle_s:.0f} s after its end are not over yet"
     if now_us - verdict.since_us > guards.oldest_failure_s * 1e6:
         return f"the failure is older than {_time(guards.oldest_failure_s)}: a person decides"
-    if any(0 <= now_us - at_us < guards.window_s * 1e6 for at_us in automatic_at_us):
+    # one that seems to lie ahead was begun by a clock that goes before this one
+    if any(now_us - at_us < guards.window_s * 1e6 for at_us in automatic_at_us):
         return f"there was an automatic action within the last {_time(guards.window_s)}"
     return ""

@@ -61,10 +61,14 @@ def log_quantile(histogram: Histogram, q: float) -> float:
 
 
 class Operation:
-    """All evidence on one operation. `past`: seconds before, oldest first: when, candidate's and baseline's increments, volatility."""
+    """All evidence on one operation. `past`: seconds before, oldest first: when, candidate's and baseline's increments, volatility.
 
-    def __init__(self, name: str, past: Past = ()) -> None:
+    `look_s`: what each of them spans.
+    """
+
+    def __init__(self, name: str, past: Past = (), look_s: float = 1.0) -> None:
         self.name = name
+        self._moment_looks = max(1, round(MOMENT_S / look_s)) if look_s > 0 else MOMENT_S
         self.peak = 0.0
         self.expected_p99_s = math.nan
         self.seen = 0.0
@@ -79,7 +83,7 @@ class Operation:
             for side in (c, b):
                 self._learn(side)
         self._choose()
-        self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), Sides(MOMENT_REQUESTS, MOMENT_S)
+        self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), self._sides()
         self.median = Evidence(_differences(pairs, Sides(MEDIAN_REQUESTS), 0.5), SAME, centred=True)
         self.p99 = Evidence(_differences(pairs, Sides(P99_REQUESTS), 0.99), SAME, centred=True)
         calm: list[tuple[Counts, ...]] = [self._counts(c, b) for c, b in pairs] if self._limits is not None else []
@@ -87,9 +91,12 @@ class Operation:
         self._match(known)
         self._bounds: tuple[int, Interval | None] = (0, None)
 
+    def _sides(self) -> Sides:
+        return Sides(MOMENT_REQUESTS, self._moment_looks)
+
     def _match(self, known: Past) -> None:
         """Moments of the past, and how they differ from what the rest of the past tells of them."""
-        sides, moments = Sides(MOMENT_REQUESTS, MOMENT_S), []
+        sides, moments = self._sides(), []
         for at_s, c, b, volatility in known:
             whole = plus(c, b) if c is not None and b is not None and c.bounds_s == b.bounds_s else c if c is not None else b
             full = sides.add(whole, whole) if whole is not None else None
@@ -98,6 +105,7 @@ class Operation:
         self._past = Matched(moments)
         calm = [(m, self._past.expected(m, leave=True)) for m in moments]
         rows = [[v - e for v, e in zip(m.values, expected, strict=True)] for m, expected in calm if expected is not None]
+        self.calm_p99_s = [(m.at_s, math.exp(e[1])) for m, e in calm if e is not None and math.isfinite(e[1])]
         self._matched = [Evidence([row[i] for row in rows], SAME, centred=True) for i in range(3)]
 
     def _learn(self, side: Histogram | None) -> None:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from cockpit.domain.approvals import ApprovalRule
 from cockpit.domain.reversibility import Declaration
 from cockpit.domain.strategy import ServiceSet, Strategy
+from cockpit.domain.watching import WatchRule
 
 if TYPE_CHECKING:
     from cockpit.domain.rollout import RolloutPlan
@@ -20,6 +21,7 @@ class Rules(Struct, frozen=True):
     `required_checks`: suites that must pass (none: all of a run). By environment: `approvals`, `freezes` (names of built-in venue rules),
     `strategies` (the plan of steps; none: all at once as the system does it), `locks` (auto, always, never). `may`: freeze, emergency,
     clear -> addresses of those who may. `declared`: by service and version, what the policy says of its way back. `sets`: by name.
+    `watches`: how deployments to an environment are watched.
     """
 
     required_checks: tuple[str, ...] = ()
@@ -30,6 +32,7 @@ class Rules(Struct, frozen=True):
     may: dict[str, frozenset[str]] = {}
     declared: dict[str, dict[str, Declaration]] = {}
     sets: dict[str, ServiceSet] = {}
+    watches: dict[str, WatchRule] = {}
 
     def why_in_steps(self, planned: RolloutPlan) -> str:
         """Why this plan is not carried out all at once; "" where it may be. Going back and an emergency never wait for steps."""
@@ -46,3 +49,7 @@ class Rules(Struct, frozen=True):
     def approval(self, environment: str) -> ApprovalRule:
         """The rule of that environment."""
         return self.approvals.get(environment, ApprovalRule())
+
+    def watch(self, environment: str) -> WatchRule:
+        """How a deployment there is watched."""
+        return self.watches.get(environment, WatchRule())

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cockpit.domain.judge import Verdict
+
+AUTOMATIC = "automatic: "  # begins the reason of whatever no person clicked
 
 
 class WatchState(StrEnum):
@@ -26,7 +30,10 @@ class WatchState(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that speaks against the deployment. `kind`: verdict, rule, alert, drift or silence; `text` is plain and has the numbers."""
+    """One thing that speaks against the deployment, or, of the kinds silence and band, that keeps anybody from telling.
+
+    `kind`: verdict, rule, alert, drift, silence or band; `text` is plain and has the numbers.
+    """
 
     kind: str
     text: str
@@ -84,3 +91,32 @@ class Watched(Struct, frozen=True):
         """The verdict with its type."""
         verdict: Verdict | None = self.verdict
         return verdict
+
+
+class WatchRule(Struct, frozen=True):
+    """What the policy wants of the watch over a deployment in an environment.
+
+    It lasts `minutes` and until `requests` of the new version were seen. `limit`: the ratio to the baseline that must not be missed;
+    `p99_ratio`, `p99_ms` (0 = none) and `error_ratio` are the hard rules. `automatic`: a bad version is rolled back by itself, announced
+    `countdown_s` before; `settle_s` after the deployment's end at the earliest, for failures younger than `oldest_failure_minutes`, once in
+    `window_minutes`, and `in_freeze` only where that says so (in a hard one never).
+    """
+
+    minutes: float = 15.0
+    requests: int = 2000
+    automatic: bool = False
+    countdown_s: float = 30.0
+    limit: float = 1.25
+    p99_ratio: float = 2.0
+    p99_ms: float = 0.0
+    error_ratio: float = 0.05
+    settle_s: float = 60.0
+    oldest_failure_minutes: float = 20.0
+    window_minutes: float = 60.0
+    in_freeze: bool = False
+
+
+def under_watch(watches: Mapping[str, Any], at: str) -> Watched | None:
+    """The watch that is under way in a place; what is told of its alerts and latency is told there."""
+    found: Watched | None = watches.get(at)
+    return found if found is not None and not found.over else None

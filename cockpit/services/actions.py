@@ -169,10 +169,10 @@ class Actions:
             return next(iter(status.pending_versions(state, service, environment)), None)
         return ways.good_target(state, service, environment)
 
-    def fire(self, planned: RolloutPlan, reason: str = "", *, automatic: bool = False) -> Action:
+    def fire(self, planned: RolloutPlan, reason: str = "", *, automatic: bool = False, key: str = "") -> Action:
         """Carry out exactly this plan; NotAllowed when any of its facts is no longer so, or where it needs a reason and has none.
 
-        `automatic`: nothing is insisted on, nobody acts alone, and no override of a freeze is passed.
+        `automatic`: nothing is insisted on, nobody acts alone, and no override of a freeze is passed. `key`: "" = one of its own.
         """
         if automatic and planned.emergency:
             raise NotAllowed("Only a person acts in an emergency.", hint="Nothing was sent.")
@@ -180,7 +180,7 @@ class Actions:
         if why:
             hint = f"`release-cockpit deploy {planned.service} {planned.environment} {planned.target.name}` begins them. Nothing was sent."
             raise NotAllowed(why, hint=hint, title="It is done in steps")
-        return self._begin(self.still(planned, automatic=automatic), reason.strip(), uuid4().hex, automatic=automatic)
+        return self._begin(self.still(planned, automatic=automatic), reason.strip(), key or uuid4().hex, automatic=automatic)
 
     def still(self, planned: RolloutPlan, *, automatic: bool = False) -> Planned:
         """The same plan made anew with all that was said meanwhile; NotAllowed where any of its facts is no longer so."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 from cockpit.domain.alerts import Alert
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.rollout import Action
+from cockpit.domain.watching import under_watch
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.store import AppState, Change, Store
 
@@ -102,7 +103,9 @@ class AlertWatch:
         still = [a for i, a in now.items() if i in told or i in new]
         if new and action is not None:
             self._told[at] = {**told, **{i: a.name for i, a in new.items()}}
-            self._tell(at, action, still)
+            if under_watch(self._store.state.watches, place(*at)) is None or self._notices.told(_key(at)):
+                # else the watch over the deployment tells them
+                self._tell(at, action, still)
         elif told and not still:
             del self._told[at]
             service, environment = at

@@ -99,6 +99,15 @@ def freezes_of(
     return _look(state, rules, environment, now_us, duration_s, _unknown(state, rules, environment, now_us, known, hard), known)
 
 
+def freezes_between(
+    state: AppState, rules: Rules, environment: str, start_us: int, end_us: int, configured: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Freeze, ...]:
+    """The freezes of that environment that touch [start_us, end_us), whole, sorted: venue rules, and what calendars said last."""
+    venue = windows(rules.freezes.get(environment, ()), start_us, end_us)
+    said = (f for f in _relevant(state, configured or {}) if f.start_us < end_us and f.end_us > start_us)
+    return tuple(f for f in merged((*venue, *said)) if f.holds_in(environment))
+
+
 def passed_by(state: AppState, freezes: Freezes, rules: Rules, environment: str, service: str, now_us: int) -> Override | None:
     """The override that passes these freezes for that service, the one that lasts longest; a hard freeze is passed by nobody.
 

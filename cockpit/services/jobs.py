@@ -12,15 +12,16 @@ from cockpit.domain.errors import AuthFailed, CockpitError, ConnectorError, NotF
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import LatencyPoint
 from cockpit.domain.policy import Rules
-from cockpit.domain.release import Fleet, Node
+from cockpit.domain.release import Node
 from cockpit.services import status, ways
+from cockpit.services.bands import Bands
 from cockpit.services.connections import Connected
 from cockpit.services.latency import LatencyBook
 from cockpit.services.store import AppState, Store, changes_key
-from cockpit.services.watch import Watch
 
 if TYPE_CHECKING:
     from cockpit.connectors.ports import CiSystem, DeploymentApi, MetricsApi, SourceControl
+    from cockpit.services.watch import Watch
 
 AHEAD = 12  # pending versions whose commits are read before anyone asks
 SILENT_TURNS = 4
@@ -250,11 +251,12 @@ class ProbeJob:
 class MetricsJob:
     """Histograms of every node, turned into points in the worker."""
 
-    def __init__(self, connected: Connected, store: Store, book: LatencyBook, watch: Watch, deadline_s: float) -> None:
+    def __init__(self, connected: Connected, store: Store, book: LatencyBook, bands: Bands, deadline_s: float, watch: Watch) -> None:
         self._connected = connected
         self._store = store
         self._book = book
         self._watch = watch
+        self._bands = bands
         self._deadline_s = deadline_s
         self._silent: dict[str, int] = {}
         self._said: tuple[str, ...] = ()
@@ -262,12 +264,13 @@ class MetricsJob:
     def prepare(self) -> Callable[[], tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]]:
         """Read the nodes that the deployment system names; answers points, and which node told anything."""
         metrics: MetricsApi = self._connected.polled
-        fleets: list[Fleet] = [f.value for f in self._store.state.fleets.values() if f.value.service in self._connected.services]
-        nodes = tuple(n for fleet in fleets for n in fleet.nodes if n.url)
+        fleets = {at: f for at, f in self._store.state.fleets.items() if f.value.service in self._connected.services}
+        nodes = tuple(n for fact in fleets.values() for n in fact.value.nodes if n.url)
         digest = self._book.digest
 
         def work() -> tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]:
             readings = metrics.read(nodes)
+            self._watch.read(self._connected.id, readings, fleets)
             # a node's name need not tell its place
             told = {(r.node, r.service, r.environment) for r in readings}
             return digest.points(readings), {_full_name(n): (n.name, n.service, n.environment) in told for n in nodes}
@@ -283,8 +286,8 @@ class MetricsJob:
         silent = tuple(sorted(name for name, count in self._silent.items() if count >= SILENT_TURNS))
         if silent != self._said:
             self._said = silent
-            self._watch.silence(silent, len(told))
-        self._watch.look(self._connected.title, self._deadline_s)
+            self._bands.silence(silent, len(told))
+        self._bands.look(self._connected.title, self._deadline_s)
         return None
 
     def interval_s(self, base_s: float) -> float:

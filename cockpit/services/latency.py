@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from cockpit.domain.facts import place
 from cockpit.domain.heat import Heat
-from cockpit.domain.metrics import Histogram, LatencyPoint, Reading, delta, merge, point
+from cockpit.domain.metrics import LatencyPoint
+from cockpit.services.digest import FRESH as FRESH
+from cockpit.services.digest import IDLE_S, WINDOW_S
+from cockpit.services.digest import Digest as Digest
+from cockpit.services.digest import series_id as series_id
+from cockpit.services.kept import COLUMNS, KEPT, Kept
 from cockpit.services.runtime import Outcome, Runner
 
 if TYPE_CHECKING:
     from cockpit.domain.release import Deployment
 
-WINDOW_S = 5.0  # one point looks at this many seconds: enough requests for a p99 at a few dozen requests a second
-KEPT = 3_600  # points in memory a series: two hours at one each two seconds; older ones are in history
 FLUSH_S = 10.0
-IDLE_S = 86_400.0  # a series that brought nothing for so long leaves the memory
-FRESH = 2_000  # histograms that wait for the main thread
 KEEP_S = 40 * 86_400.0  # points older than this are dropped from history; the journal never is
+COMPACT_S = 60.0
+P99S, TREND_PIECES = 600, 120
+_TURNS = 50  # of compaction at a time
 
 
 class SampleStore(Protocol):
     """Where points outlive the window."""
 
-    def add(self, points: Sequence[tuple[str, LatencyPoint]]) -> None: ...
+    def save(self, parts: Sequence[tuple[str, Sequence[array[float]]]]) -> None: ...
 
     def compact(self, now_us: int) -> object: ...
 
     def prune(self, older_than_us: int) -> object: ...
 
-    def read(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> tuple[LatencyPoint, ...]: ...
+    def load(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> Any:
+        """A numpy table with the eight rows of `kept`, extremes kept where there are more points than asked for."""
 
 
 class Columns(Struct):
@@ -56,143 +59,46 @@ def empty_columns() -> Columns:
     return Columns(*(array("d") for _ in range(7)))
 
 
-def _values(p: LatencyPoint) -> tuple[float | None, ...]:
-    return (float(p.at_us), p.p50_ms, p.p90_ms, p.p99_ms, p.p999_ms, p.rate_per_s, p.error_ratio)
-
-
 def _lists(columns: Columns) -> tuple[array[float], ...]:
     return tuple(getattr(columns, name) for name in columns.__struct_fields__)
 
 
-def append(columns: Columns, p: LatencyPoint) -> None:
-    """Add one point at the end."""
-    for column, value in zip(_lists(columns), _values(p), strict=True):
-        column.append(math.nan if value is None else value)
-
-
-def series_id(at: str, node: str = "*", operation: str = "*") -> str:
-    """The name of a series: a place, a node or all, an operation or all."""
-    return f"{at}/{node}/{operation}"
-
-
-class Digest:
-    """Turns readings into points. Used by one worker lane at a time; keeps the readings of the last seconds of each node."""
-
-    def __init__(self, window_s: float = WINDOW_S) -> None:
-        self._window_us = window_s * 1e6
-        self._recent: dict[str, deque[Reading]] = {}
-        self._before: dict[str, Reading] = {}  # of each node, the reading before its newest
-        # what came between two readings of a node, for the heat maps: series, time, counts; bounded where nobody takes it
-        self.fresh: deque[tuple[str, int, Histogram]] = deque(maxlen=FRESH)
-        self.keys: dict[str, tuple[str, str, str]] = {}  # series -> place, node, operation; operations may hold any character
-
-    def points(self, readings: Sequence[Reading]) -> list[tuple[str, LatencyPoint]]:
-        """A point for each node, operation and place that these readings tell something of."""
-        parts: dict[str, list[Histogram]] = {}
-        spans: dict[str, list[float]] = {}
-        newest: dict[str, int] = {}
-        for reading in readings:
-            at = place(reading.service, reading.environment)
-            seconds, operations = self._difference(reading)
-            for operation, histogram in operations.items():
-                for node, kind in (("*", "*"), (reading.node, "*"), ("*", operation), (reading.node, operation)):
-                    name = series_id(at, node, kind)
-                    self.keys[name] = (at, node, kind)
-                    parts.setdefault(name, []).append(histogram)
-                    spans.setdefault(name, []).append(seconds)
-                    newest[name] = max(newest.get(name, 0), reading.at_us)
-        answer = []
-        self.fresh.extend(self._since_last(readings))
-        for name, histograms in parts.items():
-            together = merge(histograms)
-            if together is not None:
-                answer.append((name, point(together, sum(spans[name]) / len(spans[name]), newest[name])))
-        self._forget(max((r.at_us for r in readings), default=0))
-        return answer
-
-    def _since_last(self, readings: Sequence[Reading]) -> list[tuple[str, int, Histogram]]:
-        """What came since the reading before, of each place and of each of its operations: every sample once."""
-        parts: dict[str, list[Histogram]] = {}
-        newest: dict[str, int] = {}
-        for reading in readings:
-            last = self._before.get(_node(reading))
-            if last is None or reading.at_us <= last.at_us:
-                continue
-            at = place(reading.service, reading.environment)
-            for operation, after in reading.operations.items():
-                earlier = last.operations.get(operation)
-                changed = after if earlier is None else delta(earlier, after)
-                if changed is None:
-                    continue
-                for name in (series_id(at), series_id(at, "*", operation)):
-                    parts.setdefault(name, []).append(changed)
-                    newest[name] = max(newest.get(name, 0), reading.at_us)
-        together = ((name, merge(histograms)) for name, histograms in parts.items())
-        return [(name, newest[name], h) for name, h in together if h is not None]
-
-    def _forget(self, now_us: int) -> None:
-        """Nodes that have gone for good must not stay in memory: names change with every deployment in some places."""
-        for name in [n for n, recent in self._recent.items() if now_us - recent[-1].at_us > IDLE_S * 1e6]:
-            del self._recent[name]
-            self._before.pop(name, None)
-
-    def _difference(self, reading: Reading) -> tuple[float, dict[str, Histogram]]:
-        recent = self._recent.setdefault(_node(reading), deque())
-        last = recent[-1] if recent else None
-        if last is not None:
-            self._before[_node(reading)] = last
-        restarted = last is not None and _total(reading) < _total(last)
-        if restarted:
-            recent.clear()
-        recent.append(reading)
-        while len(recent) > 2 and reading.at_us - recent[1].at_us >= self._window_us:
-            recent.popleft()
-        # after a restart the counters began again at zero, some time after the last reading
-        before = last if restarted else recent[0]
-        if before is None or reading.at_us <= before.at_us:
-            return 0.0, {}
-        operations = {}
-        for operation, after in reading.operations.items():
-            earlier = before.operations.get(operation)
-            changed = after if earlier is None else delta(earlier, after)
-            if changed is not None:
-                operations[operation] = changed
-        return (reading.at_us - before.at_us) / 1e6, operations
-
-
-def _node(reading: Reading) -> str:
-    return f"{reading.service}/{reading.environment}/{reading.node}"
-
-
-def _total(reading: Reading) -> float:
-    return sum(h.total for h in reading.operations.values())
-
-
 class LatencyBook:
-    """All series. Main thread, except `digest.points`, which the metrics lane calls."""
+    """All series: the newest points of each in memory, a day of extremes before them, the rest in history. Memory is bounded.
+
+    Main thread, except `digest.points`, which the metrics lane calls.
+    """
 
     def __init__(self, runner: Runner, history: SampleStore | None, clock_us: Callable[[], int]) -> None:
         self.digest = Digest()
         self._runner = runner
         self._history = history
         self._clock_us = clock_us
-        self._series: dict[str, Columns] = {}
+        self._series: dict[str, Kept] = {}
         self._heat: dict[str, Heat] = {}
-        self._unsaved: list[tuple[str, LatencyPoint]] = []
+        self.saving = False  # a flush is under way
         self._flushed_us = clock_us()
         self._compacted_us = 0
 
     def add(self, points: Sequence[tuple[str, LatencyPoint]]) -> None:
         """Take in new points; now and then they go to history in the background."""
         for name, p in points:
-            columns = self._series.setdefault(name, empty_columns())
-            if len(columns.at_us) and p.at_us <= columns.at_us[-1]:
-                continue
-            append(columns, p)
-            if len(columns.at_us) > KEPT * 5 // 4:
-                for column in _lists(columns):
-                    del column[: len(column) - KEPT]
-            self._unsaved.append((name, p))
+            self._kept(name).append(p)
+        self._added()
+
+    def add_block(self, parts: Sequence[tuple[str, Sequence[array[float]]]]) -> None:
+        """Take in many points of some series at once, each as the eight columns of `kept`, in order of time."""
+        for name, columns in parts:
+            self._kept(name).extend(columns)
+        self._added()
+
+    def _kept(self, name: str) -> Kept:
+        kept = self._series.get(name)
+        if kept is None:
+            kept = self._series[name] = Kept(name)
+        return kept
+
+    def _added(self) -> None:
         self._add_heat()
         if self._clock_us() - self._flushed_us > FLUSH_S * 1e6:
             self._drop_idle()
@@ -215,38 +121,56 @@ class LatencyBook:
 
     def _drop_idle(self) -> None:
         oldest = self._clock_us() - IDLE_S * 1e6
-        for name in [n for n, c in self._series.items() if not c.at_us or c.at_us[-1] < oldest]:
+        for name in [n for n, kept in self._series.items() if not kept or kept.columns[0][-1] < oldest]:
             del self._series[name]
             self._heat.pop(name, None)
             self.digest.keys.pop(name, None)
 
     def flush(self) -> None:
-        """Hand what is not saved yet to history."""
-        now, points, self._unsaved = self._clock_us(), self._unsaved, []
-        self._flushed_us = now
-        if self._history is None or not points:
+        """Hand what is not saved yet to history; what cannot be saved is tried again, as long as it is in memory."""
+        now = self._clock_us()
+        if self._history is None or self.saving:
             return
-        history, due = self._history, now - self._compacted_us > 60e6
+        self._flushed_us = now
+        parts = self._unsaved()
+        if not parts:
+            return
+        history, due = self._history, now - self._compacted_us > COMPACT_S * 1e6
         self._compacted_us = now if due else self._compacted_us
+        self.saving = True
 
         def save() -> None:
-            history.add(points)
+            history.save(parts)
             if due:
-                history.compact(now)
+                turns = 0
+                while history.compact(now) and turns < _TURNS:
+                    turns += 1
                 history.prune(now - int(KEEP_S * 1e6))
 
         def saved(outcome: Outcome[None]) -> None:
-            # kept for the next attempt, up to a bound: a full disk must not fill the memory too
-            if outcome.error is not None:
-                self._unsaved = (points + self._unsaved)[-50_000:]
+            self.saving = False
+            if outcome.error is None:
+                self._saved(parts)
 
         self._runner.submit("history", save, saved)
 
+    def _unsaved(self) -> list[tuple[str, tuple[array[float], ...]]]:
+        found = ((name, kept.unsaved()) for name, kept in self._series.items())
+        return [(name, columns) for name, columns in found if columns is not None]
+
+    def _saved(self, parts: Sequence[tuple[str, Sequence[array[float]]]]) -> None:
+        for name, columns in parts:
+            kept = self._series.get(name)
+            if kept is not None:
+                kept.saved_us = columns[0][-1]
+
     def drain(self) -> None:
         """Write what is not saved yet, here and now; for the end, when no worker runs any more."""
-        points, self._unsaved = self._unsaved, []
-        if self._history is not None and points:
-            self._history.add(points)
+        parts = self._unsaved()
+        if self._history is not None and parts:
+            # what a worker has just written without being heard is written twice, which counts once
+            self._history.save(parts)
+            self._saved(parts)
 
     def nodes(self, at: str) -> tuple[str, ...]:
         """Nodes of a place that have been read, sorted."""
@@ -257,26 +181,40 @@ class LatencyBook:
         return tuple(sorted({o for p, _, o in list(self.digest.keys.values()) if p == at and o != "*"}))
 
     def columns(self, series: str, start_us: int, end_us: int) -> Columns:
-        """What is in memory of a series between two times (a copy)."""
-        columns = self._series.get(series)
-        if columns is None:
-            return empty_columns()
-        first, last = bisect_left(columns.at_us, start_us), bisect_left(columns.at_us, end_us + 1)
-        return Columns(*(column[first:last] for column in _lists(columns)))
+        """The whole points in memory of a series between two times (a copy)."""
+        kept = self._series.get(series)
+        return Columns(*kept.window(start_us, end_us)[: COLUMNS - 1]) if kept is not None else empty_columns()
 
-    def load(self, series: str, start_us: int, end_us: int, done: Callable[[Outcome[Columns]], None]) -> None:
-        """The same with what only history holds; answers later on the main thread."""
+    def span(self, series: str) -> tuple[float, float]:
+        """From when to when the whole points in memory of a series go; infinity twice where there are none."""
+        kept = self._series.get(series)
+        return (kept.columns[0][0], kept.columns[0][-1]) if kept else (math.inf, math.inf)
+
+    def outline(self, series: str, start_us: float, end_us: float) -> Columns:
+        """The extremes in memory, of what was before the whole points: two points for each 20 s, the lowest and then the highest."""
+        kept = self._series.get(series)
+        if kept is None or kept.outline is None:
+            return empty_columns()
+        # a piece that began to leave lies on both sides
+        return Columns(*kept.outline.columns(start_us, min(end_us, kept.columns[0][0] - 1)))
+
+    def outlined_from(self, series: str) -> float:
+        """Where these extremes begin; infinity where there are none."""
+        kept = self._series.get(series)
+        return kept.outline.first_us if kept is not None and kept.outline is not None else math.inf
+
+    def load(self, series: str, start_us: int, end_us: int, done: Callable[[Outcome[Columns]], None], max_points: int = 2000) -> None:
+        """The whole points with what only history holds; answers later on the main thread."""
         memory = self.columns(series, start_us, end_us)
-        first_us = int(memory.at_us[0]) if memory.at_us else end_us
+        first_us = int(min(self.span(series)[0], end_us + 1))
         history = self._history
         if history is None or first_us <= start_us:
             done(Outcome(memory))
             return
 
         def read() -> Columns:
-            columns = empty_columns()
-            for p in history.read(series, start_us, first_us - 1):
-                append(columns, p)
+            table = history.load(series, start_us, first_us - 1, max_points)
+            columns = Columns(*(array("d", row.tobytes()) for row in table[: COLUMNS - 1]))
             for column, rest in zip(_lists(columns), _lists(memory), strict=True):
                 column.extend(rest)
             return columns
@@ -284,18 +222,37 @@ class LatencyBook:
         self._runner.submit("history", read, done)
 
     def p99(self, at: str, start_us: int, end_us: int) -> list[float | None]:
-        """The p99 of a whole place between two times, None where nothing was known."""
-        values = self.columns(series_id(at), start_us, end_us).p99_ms
+        """The p99 of a whole place between two times, None where nothing was known; of more than some hundred points some hundred."""
+        kept = self._series.get(series_id(at))
+        if kept is None:
+            return []
+        times = kept.columns[0]
+        first, last = bisect_left(times, start_us), bisect_right(times, end_us)
+        values = kept.columns[3][first : last : 1 + (last - first) // P99S]
         return [None if math.isnan(v) else v for v in values]
+
+    def trend(self, at: str, start_us: int, end_us: int) -> tuple[float, ...]:
+        """The p99 of a whole place for a small picture: some hundred values at most, the extremes of each piece of time among them."""
+        columns = self.columns(series_id(at), start_us, end_us)
+        if len(columns.at_us) <= 2 * TREND_PIECES:
+            return tuple(columns.p99_ms)
+        import numpy as np
+
+        values = np.array(columns.p99_ms)
+        # counted from 1970, so that a piece keeps its points while time goes on
+        numbers = np.array(columns.at_us) // max(1, (end_us - start_us) // TREND_PIECES)
+        starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
+        thin = np.column_stack((np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)))
+        return tuple(thin.ravel().tolist())
 
     def last(self, at: str) -> LatencyPoint | None:
         """The newest point of a whole place."""
-        columns = self._series.get(series_id(at))
-        if columns is None or not columns.at_us:
+        kept = self._series.get(series_id(at))
+        if not kept:
             return None
-        values = [None if math.isnan(c[-1]) else c[-1] for c in _lists(columns)]
-        rate = values[5] or 0.0
-        return LatencyPoint(int(columns.at_us[-1]), values[1], values[2], values[3], values[4], rate, values[6], rate * WINDOW_S)
+        at_us, *values, count = (column[-1] for column in kept.columns)
+        p50, p90, p99, p999, rate, errors = (None if math.isnan(v) else v for v in values)
+        return LatencyPoint(int(at_us), p50, p90, p99, p999, rate or 0.0, errors, count)
 
 
 def baseline_window(history: Sequence[Deployment], minutes: float = 10.0) -> tuple[int, int, str] | None:

@@ -14,6 +14,7 @@ from cockpit.domain.errors import CockpitError, ConnectorError, NotAllowed, Reje
 from cockpit.domain.facts import Fact
 from cockpit.domain.policy import Rules
 from cockpit.domain.rollout import Action
+from cockpit.domain.watching import AUTOMATIC
 from cockpit.services.connections import Connections
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.runtime import Outcome, Runner
@@ -94,7 +95,7 @@ class Locks:
         try:
             return {"lock": self._take_over(action.environment, action.who, words).token}
         except Unreachable as error:
-            if not reason.strip():
+            if not reason.strip() or reason.startswith(AUTOMATIC):
                 raise
             return {"message": f"without lock: {error.message}"}
 

@@ -135,6 +135,7 @@ class Regressions:
         self._known: dict[str, dict[str, bool]] = {}  # by service: runs that are kept, and whether whole
         self._under_way: Counter[str] = Counter()
         self._again: set[str] = set()
+        self._seen: dict[str, dict[str, CheckRun]] = {}  # by service: runs as they were last looked at
         self._asked: set[str] = set()
         self._told: dict[str, frozenset[tuple[str, str]]] = {}  # by service: lines, and with which version
         self._ends: list[Callable[[], None]] = []
@@ -200,7 +201,10 @@ class Regressions:
         if fact is None or known is None or self.read_only:
             return
         ended = [self._best(run) for run in fact.value if run.state.final]
-        news = [one for run in ended if not known.get(run.id) and ((one := recorded(run)).whole or run.id not in known)]
+        seen, self._seen[service] = self._seen.get(service, {}), {run.id: run for run in ended}
+        # an answer brings the same runs again and again: what was looked at and is the same object costs nothing
+        fresh = [run for run in ended if not known.get(run.id) and not (run.id in known and seen.get(run.id) is run)]
+        news = [one for run in fresh if (one := recorded(run)).whole or run.id not in known]
         newest = max(ended, key=lambda r: (r.started_at_us, r.id), default=None)
         if newest is not None and not known.get(newest.id) and newest.id not in self._asked and not recorded(newest).whole:
             # the list of runs has failures alone; what each test took is worth one more question, once

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 from cockpit.domain.checks import CheckState
 from cockpit.domain.errors import Unreachable
 from cockpit.domain.facts import Fact, place
+from cockpit.domain.judge import NO_WORSE
 from cockpit.domain.release import Fleet, Version
 from cockpit.domain.rollout import Action, LineState, Refusal, RolloutPlan
 from cockpit.domain.strategy import Step, expected_now
+from cockpit.domain.watching import Watched, WatchState
 from cockpit.services import status
 from cockpit.services.carrying import automatic_at
 from cockpit.services.connections import Connections
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from cockpit.services.actions import Actions
 
 Answer = tuple[LineState, str]
+VERDICT_S = 30.0
 
 
 def hands_of(actions: Actions, connections: Connections, store: Store, clock_us: Callable[[], int]) -> Hands:
@@ -144,6 +147,9 @@ class Gates:
         return LineState.OK, f"all {len(fact.value.nodes)} nodes are as planned"
 
     def _verdict(self, step: Step) -> Answer:
+        watched: Watched | None = self._store.state.watches.get(place(step.service, step.environment))
+        if watched is not None and watched.version == step.version and watched.state is not WatchState.STOPPED:
+            return self._judged(watched)
         fact = self._store.state.latency.get(place(step.service, step.environment))
         late = self._late("latency", fact)
         if fact is None or late:
@@ -153,3 +159,17 @@ class Gates:
             return LineState.UNKNOWN, "latency: not enough seen yet"
         words = f"p99 {point.p99_ms:.2f} ms, band {band.low_ms:.2f} to {band.high_ms:.2f} ms of {band.version or 'before'}"
         return (LineState.BLOCKED if outside else LineState.OK), words
+
+    def _judged(self, watched: Watched) -> Answer:
+        """What the watch over the version says: what was not seen is not known, and neither is what was said long ago."""
+        against = [f.text for f in watched.findings]
+        if watched.state is WatchState.BAD:
+            return LineState.BLOCKED, "; ".join(against)
+        verdict = watched.found
+        if against or verdict is None:
+            return LineState.UNKNOWN, "; ".join(against) or "latency: nothing was judged yet"
+        late_s = (self._clock_us() - verdict.at_us) / 1e6
+        if not watched.over and late_s > VERDICT_S:
+            return LineState.UNKNOWN, f"latency: the judge says nothing new: {verdict.state}"
+        # while it cannot tell the numbers are new each second: the watch shows them, a gate that waits says it once
+        return (LineState.OK, verdict.sentence) if verdict.state == NO_WORSE else (LineState.UNKNOWN, f"latency: {verdict.state}")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cockpit.storage.policy_check import check_environments, check_groups, check_overrides, check_signing, check_source, unusable
 from cockpit.storage.service_check import check_order, check_ways_back
+from cockpit.storage.settings_watch import check_watches
 from cockpit.storage.strategy_check import check_sets, check_strategies
 from cockpit.storage.validate import Checked, cut, faultless, is_email, join, named, nearest, show
 
@@ -29,6 +30,7 @@ def cross_check(checked: Checked) -> Any:
         _check_after(name, environment, checked)
     _check_ranks(settings.environments, checked)
     check_environments(checked, groups)
+    check_watches(checked)
     for name, connection in settings.connections.items():
         _check_connection(name, connection, checked)
     services = _services(checked)
@@ -54,6 +56,7 @@ def cross_check(checked: Checked) -> Any:
         sets=sets,
         me=_checked_me(settings.me, problems),
         poll=_checked_poll(settings.poll, problems),
+        notices=_checked_notices(settings.notices, problems),
     )
 
 
@@ -84,6 +87,25 @@ def _checked_poll(poll: Any, problems: list[str]) -> Any:
         return poll
     problems.append(f"poll.deadline_s: must be more than poll.interval_s ({poll.interval_s:g}), not {poll.deadline_s:g}")
     return replace(poll, deadline_s=poll.interval_s * 5)
+
+
+def _checked_notices(notices: Any, problems: list[str]) -> Any:
+    """With any mistake there are no quiet hours: too loud is better than never heard."""
+    if not notices.quiet and not notices.quiet_zone:
+        return notices
+    from cockpit.domain.quiet import parse, zone_of
+
+    before = len(problems)
+    for number, text in enumerate(notices.quiet):
+        try:
+            parse(text)
+        except ValueError as error:
+            problems.append(f"notices.quiet[{number}]: {error}, not {show(text)}")
+    try:
+        zone_of(notices.quiet_zone)
+    except ValueError as error:
+        problems.append(f"notices.quiet_zone: {show(notices.quiet_zone)} {error}")
+    return replace(notices, quiet=(), quiet_zone="") if len(problems) > before else notices
 
 
 def _check_after(name: str, environment: Any, checked: Checked) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from cockpit.domain.errors import ConfigError
 from cockpit.domain.release import Environment, Service
 from cockpit.storage.cross_check import cross_check
+from cockpit.storage.settings_watch import WatchSettings
 from cockpit.storage.validate import Checked, read_settings
 
 
@@ -103,6 +104,9 @@ class EnvironmentSettings(Struct, frozen=True):
         Literal["auto", "always", "never"],
         Meta(title="Lock", description="The shared lock is taken where the deployment system has none (auto), always, or never."),
     ] = "auto"
+    watch: Annotated[WatchSettings, Meta(title="Watch", description="How a deployment is watched, and what a bad one leads to.")] = (
+        WatchSettings()
+    )
 
 
 class ConnectionSettings(Struct, frozen=True):
@@ -223,6 +227,20 @@ class PollSettings(Struct, frozen=True):
     ] = 15.0
 
 
+class NoticeSettings(Struct, frozen=True):
+    """How a person is called for what is bad in production."""
+
+    desktop: Annotated[bool, Meta(title="Desktop notifications", description="Shown while this window is not the active one.")] = True
+    sound: Annotated[bool, Meta(title="Sound", description="A short one for errors in production.")] = True
+    quiet: Annotated[
+        tuple[str, ...],
+        Meta(title="Quiet hours", description='Such as "22:00-07:00"; rollbacks in production are told all the same.'),
+    ] = ()
+    quiet_zone: Annotated[str, Meta(title="Time zone", description="Of the quiet hours, such as Europe/Berlin; empty: this machine's.")] = (
+        ""
+    )
+
+
 class WindowSettings(Struct, frozen=True):
     """How the window looks."""
 
@@ -250,6 +268,7 @@ class Settings(Struct, frozen=True):
     policy: PolicySource = PolicySource()
     poll: PollSettings = PollSettings()
     window: WindowSettings = WindowSettings()
+    notices: NoticeSettings = NoticeSettings()
 
     def members(self, groups: Iterable[str]) -> frozenset[str]:
         """Everybody in these groups, in lower case; nobody for a name that is no group."""

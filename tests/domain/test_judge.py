@@ -255,6 +255,26 @@ def test_what_keeps_a_robot_from_acting() -> None:
         assert state in why_not(Verdict(state, "", NOW_US))
 
 
+def test_an_action_by_a_clock_that_goes_before_this_one_counts() -> None:
+    assert "within the last" in why_not(acted_s=(-120.0,))
+
+
+def test_a_rule_that_stays_broken_is_one_rule() -> None:
+    judge = Judge(POLICY, START_US)
+    found = judged(judge, looks(5, 200, start_s=START, error_ratio=0.3), until="")
+    assert len(found.broken) == 1
+    assert "blocks after each other" in found.sentence
+
+
+def test_looks_of_several_seconds_make_shorter_blocks_and_times_in_seconds() -> None:
+    assert (JudgePolicy().looks, JudgePolicy(look_s=2.0).looks, JudgePolicy(look_s=60.0).looks) == (10, 5, 1)
+    waits = []
+    for look_s in (1.0, 4.0):
+        judge = Judge(JudgePolicy(look_s=look_s), START_US, looks(3, START))
+        waits.append(judged(judge, looks(4, 40, start_s=START)).visible_in_s)
+    assert waits[1] == pytest.approx(4 * waits[0])
+
+
 def test_a_robot_may_act_once_and_a_hard_rule_waits_for_no_settling() -> None:
     assert why_not() == ""
     assert why_not(acted_s=(7200.0,)) == ""

@@ -175,10 +175,8 @@ def _ports() -> int:
 
 @contextmanager
 def _haproxy(folder: Path, front: int, ports: dict[str, int]) -> Iterator[None]:
-    cache = Path(__file__).resolve().parents[2] / "build" / "debian" / "haproxy-unpacked"
-    cache.mkdir(parents=True, exist_ok=True)
     unpacked: Any = importlib.import_module("tests.connectors.test_haproxy").unpacked
-    program, extra = unpacked(cache)
+    program, extra = unpacked()
     servers = "\n".join(f"  server {name} 127.0.0.1:{port} weight 100" for name, port in ports.items())
     (folder / "config").write_text(HAPROXY.format(folder=folder, front=front, servers=servers))
     with (folder / "log").open("wb") as log:

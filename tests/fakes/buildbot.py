@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from tests.fakes import environments
 from tests.fakes.monitoring import wait_until
 
 VENV = Path(__file__).resolve().parents[2] / "build" / "venvs" / "buildbot"
@@ -77,11 +77,10 @@ def programs() -> Path:
     done = VENV / "installed"
     with FileLock(VENV.parent / "buildbot.lock"):
         if not done.exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True, capture_output=True, timeout=120)
-            install = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *PACKAGES]
-            made = subprocess.run(install, capture_output=True, text=True, timeout=170)
-            if made.returncode != 0:
-                pytest.skip(f"Buildbot cannot be installed: {made.stderr.strip()[-300:]}")
+            modules = "buildbot.master, buildbot.scripts.runner, buildbot_worker.bot"
+            failed = environments.make(VENV, *PACKAGES, imports=modules, limit_s=170)
+            if failed:
+                pytest.skip(failed)
             done.touch()
     return VENV / "bin"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cockpit.services.latency import Columns, LatencyBook, empty_columns, series
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.runtime import Outcome, Runner
 from cockpit.services.store import AppState, Store
+from cockpit.storage.chunks import table_of
 from cockpit.storage.journal import Entry
 from tests.fakes.believable import LIVE, MIN, NOW_US, PEOPLE, S, believable_state, fleet, latency_point, results, sha
 from tests.fakes.connecting import FakeSystems
@@ -45,7 +47,7 @@ class FakeHistory:
     def __init__(self, made: Callable[[str, int, int, int], Iterator[LatencyPoint]]) -> None:
         self._made = made
 
-    def add(self, points: Sequence[tuple[str, LatencyPoint]]) -> None:
+    def save(self, parts: Sequence[tuple[str, Sequence[array[float]]]]) -> None:
         """Made up again when it is asked for."""
 
     def compact(self, now_us: int) -> None:
@@ -54,8 +56,9 @@ class FakeHistory:
     def prune(self, older_than_us: int) -> None:
         """Nothing is kept."""
 
-    def read(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> tuple[LatencyPoint, ...]:
-        return tuple(self._made(series, start_us, end_us, max(2 * S, (end_us - start_us) // 1800 // (2 * S) * 2 * S)))
+    def load(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> Any:
+        made = self._made(series, start_us, end_us, max(2 * S, (end_us - start_us) // 1800 // (2 * S) * 2 * S))
+        return table_of(tuple(made))
 
 
 class AtOnce(Runner):
@@ -87,9 +90,13 @@ class FilledBook(LatencyBook):
         self._fill(series_id(at))
         return None if self.empty else super().last(at)
 
-    def load(self, series: str, start_us: int, end_us: int, done: Callable[[Outcome[Columns]], None]) -> None:
+    def load(self, series: str, start_us: int, end_us: int, done: Callable[[Outcome[Columns]], None], max_points: int = 2000) -> None:
         self.loads.append(series)
-        super().load(series, start_us, end_us, done)
+        super().load(series, start_us, end_us, done, max_points)
+
+    def span(self, series: str) -> tuple[float, float]:
+        self._fill(series)
+        return (math.inf, math.inf) if self.empty else super().span(series)
 
     def _fill(self, series: str) -> None:
         start, now = self._upto.get(series, NOW_US - IN_MEMORY_US), self._clock_us()

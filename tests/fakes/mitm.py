@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from tests.fakes import environments
 from tests.fakes.monitoring import wait_until
 
 VENVS = Path(__file__).resolve().parents[2] / "build" / "venvs"
@@ -32,11 +32,9 @@ def mitmdump() -> Path:
     VENVS.mkdir(parents=True, exist_ok=True)
     with FileLock(VENVS / "mitmproxy.lock"):
         if not (folder / "ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, capture_output=True, timeout=120)
-            command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "mitmproxy>=11,<13"]
-            got = subprocess.run(command, capture_output=True, text=True, timeout=600)
-            if got.returncode:
-                pytest.skip(f"mitmproxy could not be fetched: {got.stderr.strip()[-200:]}")
+            failed = environments.make(folder, "mitmproxy>=11,<13")
+            if failed:
+                pytest.skip(failed)
             (folder / "ready").touch()
     return folder / "bin" / "mitmdump"
 

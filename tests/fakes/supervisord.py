@@ -20,6 +20,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from tests.fakes import environments
 from tests.fakes.monitoring import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,10 +32,11 @@ READY_S = 20.0
 # a service: its port from the environment, its behaviour from the files of its release
 SERVICE = """
 import json, os, sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 about = json.load(open("RELEASE"))
 if about.get("exits"):
+    # within its `startsecs`, on a busy machine too: so before the large imports
     sys.exit("it does not start")
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         sick = about.get("sick") and self.path == "/healthz"
@@ -102,13 +104,10 @@ def programs() -> Path:
     VENV.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(VENV.parent / "supervisor.lock"):
         if not (VENV / "bin" / "supervisord").exists():
-            shutil.rmtree(VENV, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True, capture_output=True, timeout=120)
-            install = [str(VENV / "bin" / "pip"), "install", "--quiet", "supervisor>=4.3", "setuptools<81"]
-            done = subprocess.run(install, capture_output=True, text=True, timeout=300)
-            if done.returncode != 0:
+            failed = environments.make(VENV, "supervisor>=4.3", "setuptools<81", imports="supervisor.supervisord, supervisor.supervisorctl")
+            if failed:
                 shutil.rmtree(VENV, ignore_errors=True)
-                pytest.skip(f"supervisor could not be installed: {done.stderr.strip()[-200:]}")
+                pytest.skip(failed)
     return VENV / "bin"
 
 

@@ -132,7 +132,8 @@ def test_a_rollback_runs_to_its_proof(rig: Rig) -> None:
     assert rig.kinds() == ["intent", "progress", "outcome"]
     assert rig.journal.verify().ok
     assert rig.api.posts == ["key1"]
-    assert rig.notices.history[0].severity is Severity.OK
+    told = rig.notices.history[0]
+    assert (told.severity, told.group, told.about) == (Severity.OK, "gw@prod", "rollback")
 
 
 def test_the_intent_is_on_disk_before_the_post(rig: Rig) -> None:
@@ -200,7 +201,8 @@ def test_unreachable_means_not_sent(rig: Rig) -> None:
 def test_an_answer_lost_after_sending_is_unknown_then_found(rig: Rig, error: Exception) -> None:
     rig.api.post_error, rig.api.read_error = error, Unreachable("down")
     assert rig.fire().state is ActionState.UNKNOWN
-    assert any(n.title.endswith("outcome not known yet") and n.severity is Severity.WARNING for n in rig.notices.history)
+    told = next(n for n in rig.notices.history if n.title.endswith("outcome not known yet"))
+    assert (told.severity, told.group) == (Severity.WARNING, "gw@prod")
     rig.main.run_for(120)
     assert rig.now().state is ActionState.UNKNOWN, "as long as nobody answers it stays unknown"
     rig.api.read_error = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import Histogram, LatencyPoint, Reading
 from cockpit.domain.release import Deployment, DeployState, Environment, Service
 from cockpit.domain.rollout import Action, ActionState, LineState
+from cockpit.services.bands import Bands
 from cockpit.services.execution import LATENCY_LINE
 from cockpit.services.latency import Digest, LatencyBook, baseline_window, series_id
 from cockpit.services.notices import Notices
 from cockpit.services.store import Store
-from cockpit.services.watch import Watch
+from cockpit.storage.chunks import points_of, table_of
 from tests.fakes.running import FakeMain, InlineRunner
 
 BOUNDS = (0.001, 0.01, 0.1, math.inf)
@@ -95,10 +98,11 @@ class Kept:
         self.points: list[tuple[str, LatencyPoint]] = []
         self.full = False
 
-    def add(self, points: Any) -> None:
+    def save(self, parts: Sequence[tuple[str, Sequence[array[float]]]]) -> None:
         if self.full:
             raise OSError("full")
-        self.points += points
+        for name, columns in parts:
+            self.points += [(name, p) for p in points_of(np.array(columns))]
 
     def compact(self, now_us: int) -> None:
         assert now_us > 0
@@ -106,8 +110,8 @@ class Kept:
     def prune(self, older_than_us: int) -> None:
         self.points = [(name, p) for name, p in self.points if p.at_us >= older_than_us]
 
-    def read(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> tuple[LatencyPoint, ...]:
-        return tuple(p for name, p in self.points if name == series and start_us <= p.at_us <= end_us)
+    def load(self, series: str, start_us: int, end_us: int, max_points: int = 2000) -> Any:
+        return table_of([p for name, p in self.points if name == series and start_us <= p.at_us <= end_us])
 
 
 def a_point(at_us: int, p99: float | None = 5.0) -> LatencyPoint:
@@ -137,6 +141,7 @@ def test_points_reach_history_and_a_full_disk_loses_none(fake_clock: Any) -> Non
     assert len(kept.points) == 20
     book.add([("s", a_point(fake_clock.advance(2)))])
     book.drain()
+    book.drain()
     assert len(kept.points) == 21
 
 
@@ -149,6 +154,23 @@ def test_older_points_come_from_history(fake_clock: Any) -> None:
     book.load("s", 0, 10_000_000, answers.append)
     main.settle()
     assert list(answers[0].get().at_us) == [1e6, 2e6, 3e6]
+
+
+def test_what_many_points_say_is_asked_of_some_and_no_extreme_is_lost_in_a_trend(fake_clock: Any) -> None:
+    book = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock)
+    points = [a_point(i * 100_000, 900.0 if i == 3000 else None if i % 11 == 0 else 5.0 + i % 10) for i in range(6000)]
+    book.add([("gw@prod/*/*", p) for p in points])
+    _, last = book.span("gw@prod/*/*")
+    values = book.p99("gw@prod", 0, int(last))
+    assert 300 <= len(values) <= 700
+    assert None in values
+    assert len(book.p99("gw@prod", int(last) - 12_000_000, int(last))) == 121, "the newest seconds are read whole"
+    trend = book.trend("gw@prod", 0, int(last))
+    assert 100 < len(trend) <= 250
+    assert max(trend) == 900.0
+    assert trend == book.trend("gw@prod", 0, int(last))
+    assert len(book.trend("gw@prod", int(last) - 12_000_000, int(last))) == 121
+    assert book.trend("other", 0, int(last)) == ()
 
 
 def deployment(number: int, kind: str, start_s: float, end_s: float) -> Deployment:
@@ -174,7 +196,7 @@ class Scene:
         self.store, self.notices = Store(), Notices(clock)
         self.book = LatencyBook(InlineRunner(self.main), None, clock)
         self.notes: list[str] = []
-        self.watch = Watch(self.store, self.book, self.notices, clock, lambda action, words: self.notes.append(words))
+        self.bands = Bands(self.store, self.book, self.notices, clock, lambda action, words: self.notes.append(words))
         self.store.apply(services=(Service("gw"),), environments=(Environment("prod"),))
         self.see(60, 5.0)
         start = clock() / 1e6
@@ -184,7 +206,7 @@ class Scene:
     def see(self, seconds: int, p99: float | None) -> None:
         for _ in range(seconds // 2):
             self.book.add([("gw@prod/*/*", a_point(self.clock.advance(2), p99))])
-            self.watch.look("metrics", 15.0)
+            self.bands.look("metrics", 15.0)
 
     @property
     def outside(self) -> bool | None:
@@ -264,15 +286,15 @@ def test_a_band_of_an_older_baseline_is_not_taken_for_this_one(fake_clock: Any) 
     start = fake_clock() / 1e6
     newer = deployment(9, "deploy", start, start + 1)
     scene.store.merge("deployments", {"gw@prod": Fact((newer,), fake_clock(), "dep")})
-    assert scene.watch.band("gw@prod") is None
+    assert scene.bands.band("gw@prod") is None
 
 
 def test_silent_nodes_are_named_once_and_so_is_their_return(fake_clock: Any) -> None:
     scene = Scene(fake_clock)
-    scene.watch.silence(("n3",), 4)
+    scene.bands.silence(("n3",), 4)
     assert scene.notices.newest is not None
     assert "n3" in scene.notices.newest.message
-    scene.watch.silence((), 4)
+    scene.bands.silence((), 4)
     assert all(n.over for n in scene.notices.history if n.key == "silent-nodes")
 
 

@@ -182,6 +182,7 @@ def test_git_down_needs_a_reason_and_then_works(desks: Callable[..., Desk], erro
     assert "lock of prod could not be taken" in ada.store.state.actions["k1"].message
     assert any("give a reason" in n.hint for n in ada.notices.history)
     assert api.posts == []
+    assert ada.fire("k3", "automatic: p99 doubled").state is ActionState.NOT_SENT, "that is no person's reason"
     assert ada.fire("k2", "the venue burns").state is ActionState.FOLLOWING
     assert any(kind == "progress" and words.startswith("without lock: ") for kind, words in ada.noted())
     api.finish()

@@ -14,12 +14,14 @@ from cockpit.domain.calendar import Freeze, Freezes
 from cockpit.domain.checks import CheckRun, CheckState, Suite
 from cockpit.domain.errors import NotAllowed, Unreachable
 from cockpit.domain.facts import Fact, place
+from cockpit.domain.judge import NO_WORSE, Verdict
 from cockpit.domain.metrics import Band, LatencyPoint
 from cockpit.domain.policy import Rules
 from cockpit.domain.release import Changes, Version
 from cockpit.domain.rollout import Action, LineState, RolloutPlan
 from cockpit.domain.statements import Statement
 from cockpit.domain.strategy import Rollout, RolloutState, ServiceSet, Step, StepSpec, Strategy
+from cockpit.domain.watching import Finding, Watched, WatchState
 from cockpit.services import status
 from cockpit.services.actions import Actions, Person
 from cockpit.services.carrying import carry_out
@@ -164,6 +166,32 @@ def test_gates_say_what_is_against_it(desk: WiredDesk) -> None:
     assert ask(desk, "freeze") == (LineState.BLOCKED, "1.2.0 is held: wrong fills")
     desk.store.apply(statements=())
     assert ask(desk, "freeze")[0] in (LineState.OK, LineState.UNKNOWN)
+
+
+def test_the_watch_over_the_version_answers_the_verdict(desk: WiredDesk) -> None:
+    at, now = place("gateway", ENVIRONMENT), desk.clock()
+    point = LatencyPoint(now, 1.0, 2.0, 2.0, 12.0, 100.0, 0.0, 500)
+    desk.store.merge("latency", {at: Fact(LatencyStatus(point, Band(1.0, 3.0, 60, "1.1.0"), False), now, "latency")})
+    assert ask(desk, "verdict")[0] is LineState.OK, "where nobody judges, the band does"
+
+    def watched(state: WatchState, verdict: str = "", *findings: Finding, **more: Any) -> tuple[LineState, str]:
+        judged = Verdict(verdict, f"the judge: {verdict}", more.pop("at_us", now)) if verdict else None
+        version = more.pop("version", "1.2.0")
+        made = Watched("gateway", ENVIRONMENT, "d", "deploy", version, "1.1.0", now, state=state, verdict=judged, findings=findings, **more)
+        desk.store.merge("watches", {at: made})
+        return ask(desk, "verdict")
+
+    slower = Finding("verdict", "p99 of order is 2.4 x baseline", now)
+    assert watched(WatchState.BAD, "worse", slower) == (LineState.BLOCKED, slower.text)
+    alert = Finding("alert", "alert HighErrorRate", now)
+    assert watched(WatchState.BAD, NO_WORSE, alert) == (LineState.BLOCKED, alert.text)
+    assert watched(WatchState.BLIND, "no data", Finding("silence", "nothing was seen", now)) == (LineState.UNKNOWN, "nothing was seen")
+    assert watched(WatchState.WATCHING)[0] is LineState.UNKNOWN
+    assert watched(WatchState.WATCHING, "cannot tell yet")[0] is LineState.UNKNOWN
+    assert watched(WatchState.WATCHING, NO_WORSE, at_us=now - 60_000_000)[0] is LineState.UNKNOWN, "said long ago"
+    assert watched(WatchState.WATCHING, NO_WORSE) == (LineState.OK, f"the judge: {NO_WORSE}")
+    assert watched(WatchState.FINE, NO_WORSE, at_us=now - 60_000_000, ended_us=now)[0] is LineState.OK
+    assert watched(WatchState.BAD, "worse", slower, version="1.1.0")[0] is LineState.OK, "another version's watch says nothing of this one"
 
 
 def test_a_fleet_gate_knows_what_the_rollout_wants_and_names_the_odd_node(desk: WiredDesk) -> None:

@@ -35,7 +35,7 @@ def test_the_two_readings_have_every_field_once_and_as_it_was() -> None:
     shown, rest = snapshot.shown(payload, NAMES), snapshot.rest(payload, NAMES)
     assert not shown.keys() & rest.keys()
     # asked for again, or read from the database again; in the journal and among the signed words; from the settings and the start
-    asked = {"runs", "trends", "freezes", "locks", "reviews", "alerts", "gates", "shares"}
+    asked = {"runs", "trends", "freezes", "locks", "reviews", "alerts", "gates", "shares", "watches"}
     left_out = asked | {"approvals", "statements", "rollouts", "deeds", "services", "environments", "starting"}
     assert shown.keys() | rest.keys() == set(STATE.__struct_fields__) - left_out
     for name in ("versions", "fleets", "latency"):

@@ -20,7 +20,7 @@ def example() -> dict[str, Any]:
     _, _, rest = chapter.read_text("utf-8").partition("## All of it\n")
     code = "\n".join(line.removeprefix("    ") for line in rest.splitlines() if not line or line.startswith("    "))
     own = "[me]\nname='You'\nemail='you@example.org'\nsigning='ssh'\nsigning_key='k'\n[policy]\nrepository='p'\nremote='origin'\n"
-    return tomllib.loads(f"{code}\n{own}[window]\ntheme='dark'\n")
+    return tomllib.loads(f"{code}\n{own}[window]\ntheme='dark'\n[notices]\nquiet=['22:00-07:00']\n")
 
 
 def errors(content: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cockpit.policy import rules_of
+from cockpit.policy_rules import rules_of
 from cockpit.storage.settings import Settings, load_lenient
 
 GROUPS = "[groups]\nrelease = ['a@x.org', 'b@x.org']\nrisk = ['c@x.org']\n"
@@ -244,3 +244,39 @@ def test_many_mistakes_in_many_sections_are_told_at_once(tmp_path: Path) -> None
         "[services.a]\nrepository='x'\ndepends_on=['b']\n[policy]\nremote='o'\n[me]\nsigning='ssh'\n"
     )
     assert len(read(tmp_path, text)[1]) == 8
+
+
+# -- the watch over deployments ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("automatic='yes'", 'environments.p.watch.automatic: expected true or false, got text "yes"'),
+        ("automatik=true", 'environments.p.watch.automatik: unknown key (did you mean "automatic"?)'),
+        ("minutes=0", "environments.p.watch.minutes: must be at least 1, not 0"),
+        ("countdown_s=1", "environments.p.watch.countdown_s: must be at least 5, not 1"),
+        ("limit=1", "environments.p.watch.limit: must be at least 1.01, not 1"),
+        ("error_ratio=5", "environments.p.watch.error_ratio: must be at most 1, not 5"),
+        ("limit=3", "environments.p.watch.p99_ratio: must be at least the limit (3), not 2"),
+        (
+            "oldest_failure_minutes=1",
+            "environments.p.watch.oldest_failure_minutes: must be more than settle_s and countdown_s together (1.5 minutes), not 1",
+        ),
+    ],
+)
+def test_a_watch_with_a_mistake_leaves_its_environment_out(tmp_path: Path, text: str, problem: str) -> None:
+    settings, problems = read(tmp_path, f"[environments.p.watch]\n{text}\n[environments.q]\n")
+    assert problems == (problem,)
+    assert set(settings.environments) == {"q"}, "with a default in its place something could happen that the file forbids"
+
+
+def test_a_watch_becomes_the_rule_of_its_environment(tmp_path: Path) -> None:
+    given = "automatic=true\ncountdown_s=45\nin_freeze=true\nminutes=30\nrequests=0\np99_ms=250\n"
+    settings, problems = read(tmp_path, f"[environments.p.watch]\n{given}[environments.q]\n")
+    rules = rules_of(settings)
+    rule = rules.watch("p")
+    assert problems == ()
+    assert (rule.automatic, rule.countdown_s, rule.in_freeze, rule.minutes, rule.requests, rule.p99_ms) == (True, 45, True, 30, 0, 250)
+    assert not rules.watch("q").automatic
+    assert rules.watch("nowhere") == rules.watch("q")

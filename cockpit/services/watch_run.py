@@ -1,0 +1,103 @@
+"""One watch as it is kept, with what nobody is shown; and which deployment of a place is watched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cockpit.domain.facts import Fact, place
+from cockpit.domain.release import Deployment, DeployState, Fleet
+from cockpit.domain.strategy import Rollout
+from cockpit.domain.watching import WatchRule
+
+if TYPE_CHECKING:
+    from cockpit.services.judging import Heard, Trial
+    from cockpit.services.store import AppState
+
+ACTION = "watch"  # of the journal's notes
+
+
+class Run:
+    """The watch over one deployment. Main thread only. `ident`: the deployment's id, or the key of the rollout that it is part of."""
+
+    def __init__(self, ident: str, deployment: Deployment, rule: WatchRule, started_us: int) -> None:
+        self.ident = ident
+        self.at = place(deployment.service, deployment.environment)
+        self.deployment = deployment  # the newest of them
+        self.rule = rule
+        self.started_us = started_us
+        self.finished_us = 0
+        self.nodes: set[str] = set()  # that its deployments named
+        self.ran: set[str] = set()  # that were seen to run it
+        self.unwell: dict[str, int] = {}
+        self.since: dict[str, int] = {}  # when a finding was first seen
+        self.trial: Trial | None = None
+        self.heard: Heard | None = None
+        self.judging = False
+        self.told: tuple[object, ...] = ()
+        self.noted: set[tuple[object, ...]] = set()  # each is written once: the journal is no log
+        # of the automatic rollback
+        self.read = False  # whether the journal told what was done here before
+        self.stopped_by = ""
+        self.asking = False
+        self.acted_us: tuple[int, ...] = ()
+        self.trouble = ""
+        self.trouble_us = 0
+        self.action = ""
+
+    @property
+    def key(self) -> str:
+        """What ties the journal's notes of this watch together."""
+        return f"watch:{self.at}:{self.ident}"
+
+    def take(self, deployment: Deployment, now_us: int) -> None:
+        """How its deployment stands now."""
+        again = deployment.id != self.deployment.id
+        ran = not self.deployment.state.final and not again
+        self.deployment = deployment
+        self.nodes |= {step.node for step in deployment.steps}
+        if not deployment.state.final:
+            self.finished_us = 0
+        elif not self.finished_us or again:
+            # the deployment system's clock may differ: what was seen to end ended now
+            self.finished_us = now_us if ran else min(deployment.finished_at_us or now_us, now_us)
+
+    def first(self, name: str, at_us: int) -> int:
+        """When a finding of that name was first seen."""
+        return self.since.setdefault(name, at_us)
+
+
+def newest_of(history: Fact[tuple[Deployment, ...]] | None, fleet: Fact[Fleet] | None, now_us: int) -> Deployment | None:
+    """The newest deployment of a place, as far as what is known of it is not too old to be believed."""
+    found: dict[str, tuple[bool, int, Deployment]] = {}
+    told: list[tuple[int, Deployment]] = []
+    if history is not None and not history.stale(now_us):
+        told += [(history.at_us, d) for d in history.value]
+    if fleet is not None and not fleet.stale(now_us) and fleet.value.active is not None:
+        told.append((fleet.at_us, fleet.value.active))
+    for at_us, deployment in told:
+        word = (deployment.state.final, at_us, deployment)
+        if deployment.id not in found or word[:2] > found[deployment.id][:2]:
+            found[deployment.id] = word
+    known = [d for _, _, d in found.values() if fleet is None or d.service == fleet.value.service]
+    return max(known, key=lambda d: d.started_at_us or now_us, default=None)
+
+
+def rollout_of(state: AppState, deployment: Deployment) -> Rollout | None:
+    """The rollout of several steps that a deployment is part of."""
+    if not deployment.key:
+        return None
+    mine = (r for r in state.rollouts.values() if not r.rehearsal and any(run.action == deployment.key for run in r.steps))
+    return next(mine, None)
+
+
+def wanted(state: AppState, deployment: Deployment, rule: WatchRule, now_us: int) -> bool:
+    """Whether a watch over it begins now."""
+    if deployment.kind != "deploy" or not deployment.digest:
+        return False
+    if not deployment.state.final:
+        return True
+    if now_us - deployment.finished_at_us > rule.minutes * 60e6:
+        return False
+    fleet = state.fleets.get(place(deployment.service, deployment.environment))
+    changed = fleet is not None and any(n.digest == deployment.digest for n in fleet.value.nodes)
+    return deployment.state is DeployState.SUCCEEDED or changed

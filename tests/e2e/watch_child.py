@@ -1,0 +1,106 @@
+"""A cockpit as a process of its own that watches one environment and rolls back by itself, if it lives that long.
+
+`watch_child.py DATA_DIR ENVIRONMENT MODE SECONDS`; MODE: act (do what the policy says), stop (a person stops the countdown), announced,
+intent or post (killed there), again (after a kill: look for so long what follows). Blocks of the hard rules are 2 s and warming takes 1 s,
+so that a test need not take minutes. Prints "ready" once the nodes of the version before were judged, then one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from cockpit.app import Cockpit, build
+from cockpit.domain.facts import place
+from cockpit.domain.watching import Watched, WatchState
+from cockpit.paths import find_paths
+from cockpit.services import judging, watch_feed
+from cockpit.services.execution import Pace
+from cockpit.services.runtime import LoopMainThread
+from tests.e2e.crash_child import die, wrap
+
+SERVICE = "order-gateway"
+SEEN = 3  # looks before the deployment
+
+
+def hurry() -> None:
+    """The same rules over shorter blocks."""
+    watch_feed.WARM_S = 1.0
+    usual = judging.policy_of
+    judging.policy_of = lambda *given: replace(usual(*given), block_s=2, p99_requests=100)
+
+
+def plant(cockpit: Cockpit, at: str, mode: str) -> None:
+    """Put the end of the process where the mode says."""
+    if mode == "announced":
+        cockpit.store.subscribe(lambda change: die() if _of(cockpit, at).countdown is not None else None)
+    elif mode == "intent":
+        wrap(cockpit.journal, "append", after=lambda entry: die() if entry.kind == "intent" else None)
+    elif mode == "post":
+        wrap(cockpit.connections.deployment(SERVICE), "deploy", after=die)
+    elif mode == "again":
+        wrap(cockpit.connections.deployment(SERVICE), "deploy", after=lambda answer: print("POST", flush=True))
+
+
+def _of(cockpit: Cockpit, at: str) -> Watched:
+    return cockpit.store.state.watches.get(at) or Watched("", "", "", "", "", "", 0)
+
+
+def stop(cockpit: Cockpit, environment: str) -> None:
+    """A person stops it, once."""
+    if not cockpit.watch.why_not_stop(SERVICE, environment):
+        cockpit.watch.stop(SERVICE, environment, "we know of it")
+
+
+def ended(cockpit: Cockpit) -> bool:
+    actions = cockpit.store.state.actions.values()
+    return bool(actions) and all(a.state.final for a in actions) and cockpit.journal is not None and not cockpit.journal.unfinished()
+
+
+def report(cockpit: Cockpit, at: str) -> dict[str, Any]:
+    watched = _of(cockpit, at)
+    entries = cockpit.actions.activity(limit=200)
+    return {
+        "actions": [(a.key, str(a.state), a.message) for a in cockpit.store.state.actions.values()],
+        "intents": [e.detail["reason"] for e in entries if e.kind == "intent"],
+        "said": [e.detail["said"] for e in reversed(entries) if e.action == "watch"],
+        "state": str(watched.state),
+        "why_not": watched.why_not,
+        "stopped_by": watched.stopped_by,
+        "findings": [f.text for f in watched.findings],
+        "verified": cockpit.actions.verify_journal().ok,
+    }
+
+
+def main() -> None:
+    folder, environment, mode, seconds = sys.argv[1:]
+    hurry()
+    loop, at = LoopMainThread(), place(SERVICE, environment)
+    cockpit = build(find_paths(Path(folder)), loop, pace=Pace(follow_s=0.1, slow_s=0.3, settle_s=2.0))
+    cockpit.apart = False
+    cockpit.start()
+    looks = partial(cockpit.watch.feed.looks, at, watch_feed.Split("new"), 0)
+    if not loop.run_until(lambda: cockpit.ready and (mode == "again" or len(looks()[0]) >= SEEN), 30):
+        raise SystemExit("the nodes were not read")
+    plant(cockpit, at, mode)
+    print("ready", flush=True)
+    if mode == "stop":
+        loop.run_until(lambda: stop(cockpit, environment) or bool(_of(cockpit, at).stopped_by), float(seconds))
+        loop.run_until(lambda: False, 7.0)
+    elif mode == "again":
+        loop.run_until(lambda: ended(cockpit) and (_of(cockpit, at).over or _of(cockpit, at).state is WatchState.BAD), float(seconds))
+        # longer than a countdown, where there could be one
+        loop.run_until(lambda: _of(cockpit, at).over, 7.0)
+    else:
+        loop.run_until(lambda: ended(cockpit), float(seconds))
+    print(json.dumps(report(cockpit, at)), flush=True)
+    cockpit.close()
+
+
+if __name__ == "__main__":
+    main()
