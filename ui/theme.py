@@ -118,6 +118,10 @@ STATES: dict[str, tuple[str, str]] = {word: look for look, words in _WORDS.items
     "not sent": ("diamond", "unknown"),
     "not known": ("diamond", "unknown"),
     "going back": ("half", "running"),
+    "watching": ("half", "running"),
+    "fine": ("disc", "ok"),
+    "cannot tell": ("diamond", "unknown"),
+    "ended early": ("ring", "muted"),
 }
 
 

@@ -15,9 +15,11 @@ from cockpit.services.gates import GateActions
 from cockpit.services.locks import Locks
 from cockpit.services.nodes import Nodes
 from cockpit.services.rollouts import Rollouts
+from cockpit.services.watch import Watch
 from cockpit.services.words import Words
 from tests.fakes.cockpit import FakeActions
 from tests.fakes.trust import FakeChange, FakePolicy, FakeRollouts, FakeWords
+from tests.fakes.watches import FakeWatch
 from tests.fakes.watching import FakeGates, FakeNodes
 
 
@@ -36,6 +38,7 @@ def names(method: Any) -> dict[str, bool]:
         (FakeActions, Actions),
         (FakeNodes, Nodes),
         (FakeGates, GateActions),
+        (FakeWatch, Watch),
     ],
 )
 def test_each_method_is_called_as_the_real_one(fake: type, real: type) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # fields of the state whose keys begin with the service's name
-_BY_SERVICE = frozenset(["ages", "versions", "changes", "fleets", "deployments", "artifacts", "checks", "latency"])
+_BY_SERVICE = frozenset(["ages", "versions", "changes", "fleets", "deployments", "artifacts", "checks", "latency", "watches"])
 
 
 class View(QWidget):

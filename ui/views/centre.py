@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VIEWS = ("versions", "checks", "latency", "approvals", "activity", "sources", "notices", "alerts")
 # opened from elsewhere, below the tab they belong to
-PAGES = {"freezes": "approvals", "policy": "approvals", "compatibility": "versions", "nodes": "latency"}
+PAGES = {"freezes": "approvals", "policy": "approvals", "compatibility": "versions", "nodes": "latency", "watch": "latency"}
 
 
 class Centre(QWidget):

@@ -14,6 +14,7 @@ from ui.models.text import clock_text, health_words, plain, time_tooltip, toolti
 from ui.theme import Theme, apply, theme_of
 from ui.views.base import button
 from ui.views.freeze_label import FreezeButton, PolicyButton
+from ui.views.watch_strip import WatchStrip
 from ui.widgets.panel import StateLabel
 from ui.widgets.shapes import fill, paint_state
 from ui.widgets.texts import Text
@@ -45,6 +46,7 @@ class Header(QWidget):
         self._themes: dict[str, QAction] = {}
         self._build_row()
         self.banner = PlaygroundBanner(cockpit, self)
+        self.watch = self.banner.watch
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
@@ -140,6 +142,9 @@ class Header(QWidget):
         if change.touches("environments", "starting"):
             self.refresh()
             return
+        if change.touches("watches"):
+            self.watch.refresh()
+            self.banner.setVisible(self._cockpit.playground is not None or self.watch.wants_room())
         if change.touches("sources"):
             self._paint_sources(self._cockpit.clock_us())
         if change.touches("freezes", "statements"):
@@ -169,7 +174,8 @@ class Header(QWidget):
         self.policy.refresh()
         self._paint_sources(now_us)
         self.clock.set_text(clock_text(now_us), time_tooltip(now_us))
-        self.banner.setVisible(self._cockpit.playground is not None)
+        self.watch.refresh()
+        self.banner.setVisible(self._cockpit.playground is not None or self.watch.wants_room())
 
     def _paint_read_only(self) -> None:
         only = self._cockpit.read_only
@@ -215,23 +221,32 @@ def state_icon(word: str, theme: Theme, ratio: float) -> QIcon:
 
 
 class PlaygroundBanner(QWidget):
-    """Says that all of this is made up, and switches the market's mood."""
+    """Says that all of this is made up, and switches the market's mood. In its words' place a rollback is counted down.
+
+    Without a playground it is there where something may be rolled back automatically.
+    """
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._cockpit = cockpit
         self.setAccessibleName("Playground")
-        self.words = Text("Playground: a small made-up venue on this computer. Nothing here is real trading.", ink="muted", parent=self)
+        made_up = "Playground: a small made-up venue on this computer. Nothing here is real trading."
+        self.watch = WatchStrip(cockpit, self, idle=made_up if cockpit.playground is not None else "")
+        self.words = self.watch.idle
         self.group = QButtonGroup(self)
         self.group.setExclusive(True)
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 4, 16, 4)
         row.setSpacing(4)
-        row.addWidget(self.words, 1)
-        row.addWidget(Text("Market", ink="muted", elide=False, parent=self))
+        row.addWidget(self.watch, 1)
+        row.addSpacing(8)
+        market = Text("Market", ink="muted", elide=False, parent=self)
+        market.setVisible(cockpit.playground is not None)
+        row.addWidget(market)
         for word in REGIMES:
             choice = button(word, self, role="flat", checkable=True, tip=f"Switch the traffic to {word}")
             choice.setAccessibleName(f"Market {word}")
+            choice.setVisible(cockpit.playground is not None)
             self.group.addButton(choice)
             row.addWidget(choice)
         self.group.buttonClicked.connect(self._clicked)
@@ -256,6 +271,7 @@ class PlaygroundBanner(QWidget):
         theme = theme_of(self)
         with QPainter(self) as painter:
             fill(painter, self.rect(), theme.raised)
-            fill(painter, QRectF(0, 0, 4, self.height()), theme.running)
+            if self._cockpit.playground is not None:
+                fill(painter, QRectF(0, 0, 4, self.height()), theme.running)
             painter.setPen(QPen(theme.line, 0))
             painter.drawLine(self.rect().topLeft(), self.rect().topRight())

@@ -278,7 +278,7 @@ class OverviewView(View):
 
     kinds = frozenset(
         ["services", "environments", "fleets", "versions", "artifacts", "latency", "deployments", "statements", "ages", "starting"]
-    )
+    ) | {"alerts", "watches"}
     everywhere = True
     selected = Signal(str, str)
     opened = Signal(str, str)

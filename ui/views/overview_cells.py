@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 TREND_US = 10 * 60 * 1_000_000
 LOUD = ("mixed", "bad")
-NAME_PX, CELL_PX, MIN_PX = 28, 96, 132  # heights of a service's name and of its cells, least width of a cell
+NAME_PX, CELL_PX, MIN_PX = 28, 114, 132  # heights of a service's name and of its cells, least width of a cell
 
 
 class Cell(Struct, frozen=True):
-    """One service in one environment. `state` is a state's word, `words` what stands beside its shape; `loud` cells are filled."""
+    """One service in one environment. `state` is a state's word, `words` what stands beside its shape; `loud` cells are filled.
+
+    `watch` is the state's word of the watch over its deployment, "" = none; `alerts` fire there, `critical` of them call a person;
+    `alerts_late`: what fires now is not known.
+    """
 
     service: str
     environment: str
@@ -39,6 +43,12 @@ class Cell(Struct, frozen=True):
     p99: str = ""
     trend: tuple[float, ...] = ()
     limit_ms: float | None = None
+    watch: str = ""
+    watch_words: str = ""
+    watch_loud: bool = False
+    alerts: int = 0
+    critical: int = 0
+    alerts_late: bool = False
 
     @property
     def sentence(self) -> str:
@@ -48,6 +58,12 @@ class Cell(Struct, frozen=True):
             parts.append(plural(self.pending, "pending version"))
         parts += [plural(self.owed, "review") + " owed"] if self.owed else []
         parts += [f"{', '.join(self.held)} held"] if self.held else []
+        if self.watch:
+            same = self.watch_words == self.watch
+            parts.append(f"watch: {self.watch_words}" if same else f"watch: {self.watch}, {self.watch_words}")
+        if self.alerts:
+            parts.append(f"{plural(self.alerts, 'alert')} firing" + (f", {self.critical} critical" if self.critical else ""))
+        parts += ["what alerts fire now is not known"] if self.alerts_late else []
         if self.p99:
             parts.append(f"p99 {self.p99}")
         parts.append(f"{'stale, ' if self.stale else ''}{self.age} old" if self.age else "never seen")
@@ -60,6 +76,7 @@ class Cells:
     def __init__(self, cockpit: Cockpit) -> None:
         self._cockpit = cockpit
         self._said: tuple[object, dict[str, tuple[tuple[str, ...], int]]] = (None, {})
+        self._firing: tuple[object, dict[tuple[str, str], tuple[int, int]]] = (None, {})
         self._counts: dict[tuple[str, str], tuple[object, object, str | None, int]] = {}
 
     def read(self, service: str, environment: str) -> Cell:
@@ -70,6 +87,8 @@ class Cells:
         live = status.live_name(state, service, environment)
         seen = status.condition(state, service, environment, now_us)
         held, owed = self._statements(state).get(at, ((), 0))
+        watch, watch_words, watch_loud = self._watch(state, at, now_us)
+        alerts, critical = self._alerts(state, service, environment)
         return Cell(
             service=service,
             environment=environment,
@@ -88,7 +107,35 @@ class Cells:
             # until the cockpit is whole there is nothing to draw: samples are read after the first paint
             trend=self._trend(at, now_us) if latency and self._cockpit.whole else (),
             limit_ms=latency.value.band.high_ms if latency and latency.value.band else None,
+            watch=watch,
+            watch_words=watch_words,
+            watch_loud=watch_loud,
+            alerts=alerts,
+            critical=critical,
+            alerts_late=any(fact.stale(now_us) for fact in state.alerts.values()),
         )
+
+    @staticmethod
+    def _watch(state: AppState, at: str, now_us: int) -> tuple[str, str, bool]:
+        """State's word, words, loud. The first paint has no watch, and does without their words."""
+        if at not in state.watches:
+            return "", "", False
+        from ui.models.watch import cell_words
+
+        said = cell_words(state.watches[at], now_us)
+        return (said.word, said.text, said.loud) if said is not None else ("", "", False)
+
+    def _alerts(self, state: AppState, service: str, environment: str) -> tuple[int, int]:
+        """How many fire there, and how many of them are critical; sorted by place once, not for each cell."""
+        if self._firing[0] is not state.alerts:
+            found: dict[tuple[str, str], tuple[int, int]] = {}
+            for alert in (a for fact in state.alerts.values() for a in fact.value if a.fires and (a.service or a.environment)):
+                count, critical = found.get(key := (alert.service, alert.environment), (0, 0))
+                found[key] = count + 1, critical + alert.critical
+            self._firing = (state.alerts, found)
+        # one that names only a service, or only an environment, speaks of all of them
+        hits = [self._firing[1].get(key, (0, 0)) for key in {(service, environment), (service, ""), ("", environment)} - {("", "")}]
+        return sum(h[0] for h in hits), sum(h[1] for h in hits)
 
     def _pending(self, state: AppState, service: str, environment: str, live: str | None) -> int:
         versions, built = state.versions.get(service), state.artifacts.get(service)
@@ -120,5 +167,5 @@ class Cells:
         return plain(found.words, 500) if found is not None else ""
 
     def _trend(self, at: str, now_us: int) -> tuple[float, ...]:
-        columns = self._cockpit.latency.columns(f"{at}/*/*", now_us - TREND_US, now_us)
-        return tuple(columns.p99_ms)
+        found: tuple[float, ...] = self._cockpit.latency.trend(at, now_us - TREND_US, now_us)
+        return found

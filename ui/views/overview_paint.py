@@ -6,9 +6,9 @@ from PySide6.QtCore import QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen
 
 from ui.models.text import plural
-from ui.theme import SHAPES, Theme, font
+from ui.theme import SHAPES, Theme, font, state_of
 from ui.views.overview_cells import Cell
-from ui.widgets.shapes import SIZE, fill, paint_state
+from ui.widgets.shapes import SIZE, fill, paint_shape, paint_state
 from ui.widgets.trend import paint_trend
 
 _MIDDLE = Qt.TextElideMode.ElideMiddle
@@ -60,12 +60,52 @@ def _bottom(painter: QPainter, line: QRect, box: QRect, cell: Cell, theme: Theme
         paint_words(painter, line.adjusted(int(SIZE) + 6, 0, 0, 0), words, "muted", theme.muted if cell.stale else theme.warning)
     else:
         paint_words(painter, line, pending, "muted", theme.text if cell.pending and not cell.stale else theme.muted)
+    line = QRect(box.left(), line.bottom() + 1, box.width(), 18)
+    _paint_watch(painter, line, cell, theme)
     trend = QRect(box.left(), line.bottom() + 1, box.width(), box.bottom() - line.bottom() - 1)
     width = QFontMetrics(font("muted")).horizontalAdvance("00,000 ms")
     if cell.trend:
         colour: QColor = theme.muted if cell.stale else theme.p99
         paint_trend(painter, QRectF(trend.adjusted(0, 1, -width - 8, -1)), cell.trend, colour, cell.limit_ms)
     paint_words(painter, trend, cell.p99 or "p99 –", "muted", theme.muted if cell.stale or not cell.p99 else theme.text, _RIGHT)
+
+
+def _paint_watch(painter: QPainter, line: QRect, cell: Cell, theme: Theme) -> None:
+    """The watch at the left, filled where it is bad; what fires at the right, its word where there is room."""
+    ink = theme.on_fill if cell.watch_loud else None
+    if cell.watch_loud:
+        fill(painter, line.adjusted(-4, 0, 4, 0), theme.state_colour(cell.watch))
+    metrics, taken = QFontMetrics(font("muted")), 0
+    if cell.watch:
+        _mark(painter, line, cell.watch, theme, ink)
+        colour = ink or (theme.muted if cell.watch in ("stale", "fine") else theme.state_colour(cell.watch))
+        role = "strong" if cell.watch_loud else "muted"
+        taken = int(SIZE) + 12 + paint_words(painter, line.adjusted(int(SIZE) + 6, 0, 0, 0), cell.watch_words, role, colour)
+    if not cell.alerts and not cell.alerts_late:
+        return
+    words = plural(cell.alerts, "alert") if cell.alerts else "alerts ?"
+    state = "stale" if cell.alerts_late else "bad" if cell.critical else "warning"
+    room = line.width() - taken - int(SIZE) - 6
+    words = words if metrics.horizontalAdvance(words) <= room else words.split(" ")[0] if cell.alerts else "?"
+    if metrics.horizontalAdvance(words) > room:
+        return  # the tooltip has it
+    width = metrics.horizontalAdvance(words) + int(SIZE) + 6
+    right = QRect(line.right() + 1 - width, line.top(), width, line.height())
+    _mark(painter, right, state, theme, ink)
+    paint_words(painter, right.adjusted(int(SIZE) + 5, 0, 0, 0), words, "muted", ink or theme.state_colour(state), _RIGHT)
+
+
+def _mark(painter: QPainter, line: QRect, word: str, theme: Theme, ink: QColor | None) -> None:
+    box = QRectF(line.left(), line.top(), SIZE, line.height())
+    if ink is None:
+        paint_state(painter, box, word, theme)
+        return
+    square = QRectF(0, 0, SIZE, SIZE)
+    square.moveCenter(box.center())
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    paint_shape(painter, square, state_of(word)[0], ink)
+    painter.restore()
 
 
 def paint_words(painter: QPainter, box: QRect, words: str, role: str, colour: QColor, side: int = _LEFT) -> int:

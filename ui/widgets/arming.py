@@ -130,6 +130,10 @@ class Arming:
         self._seen.add(action.key)
         self.phase = Phase.PROOF if action.state.final else Phase.FOLLOWING
 
+    def notice(self, key: str) -> None:
+        """Show the proof of this action too, though nobody here saw it begin."""
+        self._seen.add(key)
+
     def fired(self, action: Followed) -> None:
         """The request was accepted as this action."""
         self._seen.add(action.key)

@@ -24,6 +24,8 @@ from ui.widgets.card_pages import PlanPage, ProgressPage
 from ui.widgets.card_ways import Ways
 from ui.widgets.rollout_page import RolloutPage
 from ui.widgets.texts import Row, Text, focus_ring
+from ui.widgets.watch_proof import Automatic
+from ui.widgets.watch_slot import WatchSlot
 
 PLAN, PROGRESS, FORM, ROLLOUT = range(4)
 _SURE = {
@@ -40,7 +42,8 @@ class CardFace(QWidget):
         super().__init__(parent)
         self._cockpit = cockpit
         self.machine, self.confirm = Arming(clock_s), Confirm(clock_s)
-        self._facts = CardFacts(cockpit)
+        self._facts, self.automatic = CardFacts(cockpit), Automatic(cockpit)
+        self.watch_slot = WatchSlot(cockpit, self, clock_s)
         self._service, self._environment, self._kind, self._version = "", "", "rollback", ""
         self._emergency, self._alone, self._said_refused = False, False, ""
         self._draft: Rollout | None = None
@@ -70,6 +73,7 @@ class CardFace(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(16, 6, 16, 12)
         box.setSpacing(8)
+        box.addWidget(self.watch_slot)
         box.addWidget(self.pages, 1)
         for widget in (self.ways, self.say, self.reason, self.button, self.abort_button, self.done_button, self.hint):
             box.addWidget(widget)
@@ -82,13 +86,15 @@ class CardFace(QWidget):
 
     def _paint(self) -> None:
         machine, thing = self.machine, self.machine.action
+        self.watch_slot.show_place(self._service, self._environment)
         focus = QApplication.focusWidget()
         following = thing is not None and machine.phase in (Phase.FOLLOWING, Phase.PROOF)
         form = self.form_page.open and (not following or (thing is not None and thing.key == self._form_over and not thing.state.final))
         if following and isinstance(thing, Action):
             page = PROGRESS
             expected = self._expected_s()
-            self.progress_page.show_action(thing, expected, self._cockpit.clock_us(), self._facts.after_rows(thing))
+            why = self.automatic.why(thing)
+            self.progress_page.show_action(thing, expected, self._cockpit.clock_us(), self._facts.after_rows(thing), why)
             self._paint_abort(thing)
             self.ways.show_ways(self._facts.ways_of(thing))
         elif following and isinstance(thing, Rollout):
@@ -234,9 +240,10 @@ class CardFace(QWidget):
         page = self.pages.currentWidget()
         if isinstance(page, FormPage):
             return page.as_text()
+        watch = self.watch_slot.as_text
         if not isinstance(page, PlanPage | ProgressPage | RolloutPage):
             return ""
         lines = [t.whole for t in page.findChildren(Text) if not t.isHidden() and t.whole]
         if isinstance(page, RolloutPage):
             lines += [row.as_text for row in (page.outcome, page.rehearsed) if not row.isHidden()]
-        return "\n".join([*lines, page.rows.as_text, self.say.as_text]).strip()
+        return "\n".join([*([watch] if watch else []), *lines, page.rows.as_text, self.say.as_text]).strip()

@@ -189,8 +189,8 @@ class ProgressPage(Page):
         self.box.addSpacing(8)
         self.box.addWidget(scrolled(self.rows, self), 1)
 
-    def show_action(self, action: Action, expected_s: float | None, now_us: int, extra: list[RowContent]) -> None:
-        """Fill the page; `extra` are rows that the card knows besides (latency now, journal number)."""
+    def show_action(self, action: Action, expected_s: float | None, now_us: int, extra: list[RowContent], automatic: str = "") -> None:
+        """Fill the page; `extra` are rows that the card knows besides (latency now, journal number); `automatic`: why nobody clicked it."""
         _, doing, done = _VERB.get(action.kind, ("", action.kind, action.kind))
         final = action.state.final
         title = (
@@ -201,7 +201,7 @@ class ProgressPage(Page):
             else f"{_NOUN.get(action.kind, action.kind)} {action.state}".upper()
         )
         self.show_head(
-            title,
+            f"{title} AUTOMATICALLY" if automatic else title,
             action.service,
             action.environment,
             f"{action.from_version or 'nothing'} → {action.version}",
@@ -218,7 +218,8 @@ class ProgressPage(Page):
         self.bar.setVisible(not final)
         self.bar.setRange(0, max(1, len(steps)))
         self.bar.setValue(ready)
-        self.rows.set_rows([*_proof_rows(action), *extra])
+        why: list[RowContent] = [("info", f"Automatic, no person clicked it: {automatic}", "", "watch")] if automatic else []
+        self.rows.set_rows([*why, *_proof_rows(action), *extra])
 
 
 def _row(state: str, words: str, right: str, place: str, of: Action | RolloutPlan | Refusal) -> RowContent:

@@ -68,6 +68,7 @@ class RollbackCard(CardFace):
         self.done_button.clicked.connect(self._dismiss)
         self.ways.chosen.connect(self._way)
         self.form_page.closed.connect(self._form_closed)
+        self.watch_slot.went.connect(self.went)
         self.rollout_page.pressed.connect(self._rollout_pressed)
         for page in (self.plan_page, self.progress_page, self.rollout_page):
             page.back.clicked.connect(self._back)
@@ -146,6 +147,8 @@ class RollbackCard(CardFace):
         thing = self._facts.followed(*where)
         if thing is None or thing.key != self._aside or thing.state.final:
             self._aside = ""
+        if isinstance(thing, Action) and self.automatic.unseen(thing):
+            self.machine.notice(thing.key)
         self.machine.follow(None if self._aside else thing)
         self._timer.setInterval(200 if self.machine.phase is Phase.ARMED else 1000)
         self._paint()

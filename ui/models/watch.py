@@ -1,0 +1,199 @@
+"""A watch as people read it: in a cell, in a line, as a whole. All functions are pure; times in microseconds UTC."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from msgspec import Struct
+
+from cockpit.domain.watching import Countdown, Finding, Watched, WatchState
+from ui.models.text import age_text, count_text, duration_text, plain, time_text
+
+STALE_S = 60.0  # it looks every other second: what was seen so long ago says nothing of now
+OLD_S = 3600.0  # a watch that was over so long ago is no news any more
+BY_HAND = "roll back by hand with Shift+R"
+_FINDS = {"verdict": "latency", "rule": "latency", "silence": "latency", "band": "latency", "alert": "alerts", "drift": "nodes"}
+_BLINDING = ("silence", "band")  # they do not speak against it: they keep one from telling
+_PLACE = 60  # characters of a service's or an environment's name
+_NAME = 40
+
+
+class Words(Struct, frozen=True):
+    """What a place says in few words: `word` gives shape and colour, `loud` fills."""
+
+    word: str
+    text: str
+    loud: bool = False
+
+
+def left_s(countdown: Countdown, now_us: int) -> int:
+    """Whole seconds that are left, never below 0."""
+    return max(0, math.ceil((countdown.at_us - now_us) / 1e6))
+
+
+def stale(watched: Watched, now_us: int) -> bool:
+    """Whether what was seen last is too old to speak of now. What is bad stays bad; of what was never seen there is no age."""
+    quiet = watched.over or watched.state is WatchState.BAD or not watched.looked_us
+    return not quiet and now_us - watched.looked_us > STALE_S * 1e6
+
+
+def fresh(watched: Watched | None, now_us: int) -> Watched | None:
+    """The watch while it is worth showing: under way, or over for less than an hour."""
+    gone = watched is None or (watched.over and now_us - watched.ended_us > OLD_S * 1e6)
+    return None if gone else watched
+
+
+def announced_words(watched: Watched) -> str:
+    """Automatic rollback of order-gateway in production to 1.6.0."""
+    version = plain(watched.countdown.version, _NAME) if watched.countdown is not None else "?"
+    return f"Automatic rollback of {plain(watched.service, _PLACE)} in {plain(watched.environment, _PLACE)} to {version}"
+
+
+def seconds_words(countdown: Countdown, now_us: int) -> str:
+    """in 23 s, then now."""
+    left = left_s(countdown, now_us)
+    return f"in {left} s" if left else "now"
+
+
+def why_words(watched: Watched) -> str:
+    """Why it would go back."""
+    return plain(watched.countdown.why, 500) if watched.countdown is not None else ""
+
+
+def stopped_words(watched: Watched) -> str:
+    """Stopped by Ada Quill: roll back by hand with Shift+R; "" where nobody stopped anything."""
+    who = re.sub(r"\s*<[^<>]*>", "", plain(watched.stopped_by, 300)).strip()
+    return f"Stopped by {who}: {BY_HAND}" if who else ""
+
+
+def sentence(watched: Watched) -> str:
+    """What the judge says; without a verdict the first thing that was found."""
+    if watched.found is not None:
+        return plain(watched.found.sentence, 1000)
+    if watched.findings:
+        return plain(watched.findings[0].text, 1000)
+    return "nothing was judged yet"
+
+
+def glance(watched: Watched, now_us: int) -> tuple[str, str]:
+    """(state's word, words) of a watch: which version, and whether anybody still looks."""
+    version = plain(watched.version, _NAME)
+    if stale(watched, now_us):
+        return "stale", f"{version}: stale"
+    if not watched.over:
+        return str(watched.state), f"{watched.state} {version}" if watched.state is WatchState.WATCHING else f"{version}: {watched.state}"
+    words = {WatchState.WATCHING: "watch is over"}.get(watched.state, str(watched.state))
+    return str(watched.state), f"{version}: {words}"
+
+
+def look_words(watched: Watched, now_us: int) -> str:
+    """How old the last look is, or when it was over."""
+    if watched.over:
+        return f"over {age_text((now_us - watched.ended_us) / 1e6)} ago"
+    return f"looked {age_text((now_us - watched.looked_us) / 1e6)} ago" if watched.looked_us else "not looked yet"
+
+
+def time_share(watched: Watched, now_us: int) -> tuple[float, str]:
+    """(0..1, words) of the time that passed of what is wanted."""
+    end_us = watched.ended_us or now_us
+    passed_s = max(0.0, (end_us - watched.started_us) / 1e6)
+    if not watched.until_us:
+        return 0.0, duration_text(passed_s)
+    whole_s = max(1.0, (watched.until_us - watched.started_us) / 1e6)
+    passed, whole = _minutes(passed_s), _minutes(whole_s)
+    unit = whole.partition(" ")[2]
+    return min(1.0, passed_s / whole_s), f"{passed.removesuffix(f' {unit}')} of {whole}"
+
+
+def load_share(watched: Watched) -> tuple[float, str]:
+    """(0..1, words) of the requests seen of those wanted."""
+    if not watched.wanted:
+        return 1.0, f"{count_text(watched.requests)} requests"
+    return min(1.0, watched.requests / watched.wanted), f"{count_text(watched.requests)} of {count_text(watched.wanted)} requests"
+
+
+def progress_words(watched: Watched, now_us: int) -> str:
+    """4 of 15 min, 812 of 2,000 requests."""
+    return f"{time_share(watched, now_us)[1]}, {load_share(watched)[1]}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def ratio_words(watched: Watched, limit: float) -> str:
+    """p99 of place_order: 2.4 x baseline, 95 % interval 1.9 to 3.1; the policy tolerates 1.25 x."""
+    found = watched.found
+    tolerated = f"the policy tolerates {_times(limit)}"
+    if found is None or not math.isfinite(found.ratio):
+        return f"No ratio to the baseline is known yet; {tolerated}"
+    of = " of ".join(plain(part, 80) for part in (found.lens, found.operation) if part)
+    known = math.isfinite(found.low) and math.isfinite(found.high)
+    between = f", 95 % interval {found.low:.2f} to {found.high:.2f}" if known else ""
+    return f"{of or 'Every operation'}: {_times(found.ratio)} the baseline{between}; {tolerated}"
+
+
+def power_words(watched: Watched, limit: float) -> str:
+    """What could be seen by now, and when the policy's limit can be; "" where the judge says nothing of it."""
+    found = watched.found
+    if found is None or found.bad:
+        return ""
+    seen = f"Shaded: a change below {_more(found.smallest)} cannot be seen yet" if math.isfinite(found.smallest) else ""
+    when = ""
+    if math.isfinite(found.visible_in_s) and found.visible_in_s > 0:
+        when = f"{_more(limit)} can be seen in about {_minutes(found.visible_in_s)}"
+    return "; ".join(part for part in (seen, when) if part)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f} x" if ratio < 9.95 else f"{ratio:.0f} x"
+
+
+def _more(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.0f} %"
+
+
+def finding_row(finding: Finding, now_us: int) -> tuple[str, str, str, str, str]:
+    """A row of what speaks against it: state, words, age, where it leads, tooltip."""
+    age = age_text((now_us - finding.since_us) / 1e6) if finding.since_us else ""
+    state = "unknown" if finding.kind in _BLINDING else "bad"
+    tip = f"since {time_text(finding.since_us)}" if finding.since_us else ""
+    return state, f"{plain(finding.kind, 20).capitalize()}: {plain(finding.text, 500)}", age, _FINDS.get(finding.kind, ""), tip
+
+
+def automatic_row(watched: Watched, now_us: int) -> tuple[str, str]:
+    """(state's word, words): what happens by itself, and why not."""
+    if watched.countdown is not None:
+        return "bad", f"{announced_words(watched)} {seconds_words(watched.countdown, now_us)}: {why_words(watched)}"
+    if watched.action:
+        return "info", "It was rolled back automatically; the journal has why"
+    if watched.stopped_by:
+        return "held", stopped_words(watched)
+    against = watched.state is WatchState.BAD or (watched.found is not None and watched.found.bad)
+    if watched.why_not and against:
+        return "held", f"No automatic rollback: {plain(watched.why_not, 500)}"
+    if not watched.automatic:
+        return "pending", f"No automatic rollback: the policy of {plain(watched.environment, _PLACE)} wants none"
+    if stale(watched, now_us):
+        return (
+            "unknown",
+            f"Nobody looked for {age_text((now_us - watched.looked_us) / 1e6)}: nothing is rolled back automatically meanwhile",
+        )
+    if watched.over:
+        return "ok", "No automatic rollback was needed"
+    return "ok", "A bad verdict is rolled back automatically, after a countdown that a person can stop"
+
+
+def cell_words(watched: Watched | None, now_us: int) -> Words | None:
+    """What a cell says of its watch; None where it is over and nobody need act."""
+    if watched is None or watched.action:
+        return None
+    if watched.countdown is not None:
+        return Words("bad", f"back {seconds_words(watched.countdown, now_us)}", True)
+    if watched.over:
+        telling = watched.state is WatchState.BAD or (watched.state is WatchState.BLIND and fresh(watched, now_us) is not None)
+        return Words(str(watched.state), str(watched.state), watched.state is WatchState.BAD) if telling else None
+    if stale(watched, now_us):
+        return Words("stale", "watch stale")
+    return Words(str(watched.state), str(watched.state), watched.state is WatchState.BAD)
