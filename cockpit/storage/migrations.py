@@ -39,4 +39,11 @@ _MEASURES: Final = (
     "CREATE INDEX measured_by_time ON measured (service, at_us)",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((*_JOURNAL, *_HISTORY), _MEASURES)
+# samples of all series that wait until their minute is over
+_BLOCKS: Final = (
+    """CREATE TABLE block (id INTEGER PRIMARY KEY, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL, checksum INTEGER NOT NULL,
+        payload BLOB NOT NULL)""",
+    "CREATE INDEX block_by_time ON block (first_us)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((*_JOURNAL, *_HISTORY), _MEASURES, _BLOCKS)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Slot
 
@@ -41,5 +42,9 @@ class Meter(QObject):
     def _end(self) -> None:
         self._timer.stop()
         cpu_s = sum(os.times()[:2])
-        self._out.write_text(json.dumps({"late_ms": self._late_ms, "cpu_s": cpu_s}), encoding="ascii")
+        self._out.write_text(json.dumps({"late_ms": self._late_ms, "cpu_s": cpu_s, **self.more()}), encoding="ascii")
         QCoreApplication.quit()
+
+    def more(self) -> dict[str, Any]:
+        """What else the file shall hold."""
+        return {}

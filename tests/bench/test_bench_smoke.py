@@ -65,3 +65,16 @@ def test_server_answers_large_and_new() -> None:
                 bodies.append(answer.read())
     assert bodies[0] != bodies[1]
     assert all(len(body) > 190_000 and json.loads(body)["runs"][0]["service"] == "service-07" for body in bodies)
+
+
+def test_a_short_day_goes_through_the_window_and_its_spike_is_painted(tmp_path: Path) -> None:
+    bench: Any = loaded("bench_memory")
+    bench._configure(tmp_path / "data")
+    hours = 0.05
+    ours = bench._measured(tmp_path, "_memory_ours.py", str(hours))
+    bench.checked(ours, hours)
+    assert 50 < ours["empty_mb"] <= ours["peak_mb"] < 400
+    flat, hidden = {"points": 10, "highest_ms": 9.0, "painted": True}, ours["whole"] | {"painted": False}
+    for wrong in ({"points": 1}, {"second": flat}, {"whole": hidden}):
+        with pytest.raises(AssertionError):
+            bench.checked(ours | wrong, hours)

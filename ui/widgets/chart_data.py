@@ -1,4 +1,4 @@
-"""What a time chart shows, kept in a ring: data that only continues what was known is appended. numpy is imported on first use."""
+"""What a time chart shows, kept in a ring: data that only continues what was known is appended."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ui.widgets.chart_math import GAP_FACTOR, seconds_of
 
 if TYPE_CHECKING:
     from cockpit.domain.series import Floats, Series, Values
 
 SPARE = 4096  # samples that can come before the oldest leave
+MANY = 50
 _TAIL = 20  # the newest value of a curve is looked for in so many samples
 
 
@@ -31,8 +34,6 @@ class ChartData:
 
     def put(self, at_us: Sequence[float], values: Mapping[str, Sequence[float]]) -> bool:
         """Take in all that is to be shown (microseconds UTC); answers whether it only continued what was known."""
-        import numpy as np
-
         at = seconds_of(at_us)
         table = np.full((len(self._names), len(at)), np.nan)
         for number, name in enumerate(self._names):
@@ -41,7 +42,8 @@ class ChartData:
         new = self._continues(at, table)
         self._given = (at, table)
         series = self.series
-        if new is None or series is None or len(series) + 2 * (len(at) - new) > series.capacity:
+        # one by one is dear: many at once are a ring of their own
+        if new is None or series is None or len(at) - new > MANY or len(series) + 2 * (len(at) - new) > series.capacity:
             self.series = _ring(at, table)
             return False
         for i in range(new, len(at)):
@@ -53,8 +55,6 @@ class ChartData:
 
     def _continues(self, at: Floats, table: Values) -> int | None:
         """The number of the first sample that is new; None where the others are not those of before."""
-        import numpy as np
-
         if self._given is None or not len(self._given[0]) or not len(at):
             return None
         before, rows = self._given
@@ -67,8 +67,6 @@ class ChartData:
 
     def extremes(self, start_s: float, end_s: float, positive: bool) -> tuple[float, float]:
         """Least and greatest value in a window; the least above zero where `positive`. Infinity and 0 where nothing is known."""
-        import numpy as np
-
         if self.series is None:
             return math.inf, 0.0
         low, high = self.series.between(np.array([start_s, np.nextafter(end_s, np.inf)]))
@@ -103,8 +101,6 @@ class ChartData:
 
 def _ring(at: Floats, table: Values) -> Series:
     """A ring with these samples, and a NaN in every stretch without any, so that no line is drawn over what nobody measured."""
-    import numpy as np
-
     from cockpit.domain.series import Series
 
     series = Series(2 * len(at) + SPARE, len(table), "f8")
@@ -118,8 +114,6 @@ def _ring(at: Floats, table: Values) -> Series:
 
 def _usual(steps: Floats) -> Floats:
     """The upper quartile of nine neighbouring distances: history is coarser than memory, and a hole is not usual."""
-    import numpy as np
-
     reach = min(9, len(steps))
     around = np.lib.stride_tricks.sliding_window_view(np.pad(steps, (reach // 2, reach - 1 - reach // 2), mode="edge"), reach)
     return np.sort(around, axis=1)[:, (3 * reach) // 4 - (reach < 4)]
