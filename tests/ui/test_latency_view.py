@@ -164,8 +164,11 @@ class SlowBook:
     def columns(self, *args):
         return self.inner.columns(*args)
 
-    def load(self, series, start_us, end_us, done) -> None:
+    def load(self, series, start_us, end_us, done, max_points) -> None:
         self.waiting.append((series, done))
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
 
 
 def test_an_answer_for_another_series_is_dropped() -> None:
@@ -195,6 +198,9 @@ def test_history_and_memory_join_without_doubles() -> None:
     class Book(SlowBook):
         def columns(self, series, start_us, end_us):
             return self.inner.columns(series, max(start_us, NOW_US - 60 * S), end_us)
+
+        def span(self, series):
+            return max(NOW_US - 60 * S, self.inner.span(series)[0]), NOW_US
 
     book = Book(cockpit.latency)
     feed = LatencyFeed(book, lambda: None)

@@ -15,9 +15,9 @@ from ui.models.text import age_text, count_text, duration_text, plain, plain_lin
 from ui.theme import state_mark
 from ui.views.base import View, bar, button, split_of, text_pane
 from ui.views.check_pages import CheckPages
+from ui.views.check_progress import CheckFoot, Shown
 from ui.views.check_runs import (
     detailed,
-    duration_bars,
     offered,
     runs_of,
     suite_rows,
@@ -25,7 +25,6 @@ from ui.views.check_runs import (
     wanted_version,
     whole_remaining,
 )
-from ui.widgets.bars import DurationBars
 from ui.widgets.panel import StateLabel
 from ui.widgets.table_view import ROW_PX, TableView
 from ui.widgets.texts import Row, Text
@@ -110,8 +109,9 @@ class ChecksView(View):
         self.message.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.message.setPlaceholderText("Choose a failed test to read its own message, or open a suite's log.")
         self.message_title = Text(role="muted", ink="muted", parent=self)
-        self.history_title = Text(role="muted", ink="muted", parent=self)
-        self.history = DurationBars("Durations over versions", self)
+        self.foot = CheckFoot(self)
+        self.foot.changed.connect(self.read)
+        self.history, self.history_title = self.foot.bars, self.foot.title
         below = QWidget(self)
         column = QVBoxLayout(below)
         column.setContentsMargins(0, 0, 0, 0)
@@ -121,9 +121,8 @@ class ChecksView(View):
         self.split = split_of("checks", self, self.tests, below)
         self.split.setStretchFactor(0, 3)
         self.split.setStretchFactor(1, 2)
-        self.pages.box.addWidget(self.split, 1)
-        self.pages.box.addWidget(self.history_title)
-        self.pages.box.addWidget(self.history)
+        self.pages.box.addWidget(self.split, 3)
+        self.pages.box.addWidget(self.foot, 1)
 
     # what to show ----------------------------------------------------------------------------------------------------------
 
@@ -146,6 +145,7 @@ class ChecksView(View):
 
     def _forget(self) -> None:
         self._picked, self._suite, self._log_of = "", "", ""
+        self.foot.forget()
         self.say.set_row("", "")
         self._show_message("", "")
 
@@ -156,6 +156,10 @@ class ChecksView(View):
 
     def on_change(self, change: Change) -> None:
         """A second that passed changes nothing about a run that has ended, unless it grew stale."""
+        # what runs is seen where nobody looks, too
+        known = self.state.checks.get(self.service)
+        if known is not None:
+            self.foot.seen.note(known.value, known.at_us)
         if change.kinds == {"ages"} and self.pages.on_trends:
             if self.pages.due(self.cockpit.clock_us()):
                 self.read()
@@ -276,9 +280,7 @@ class ChecksView(View):
             self._explain(next((r for r in rows if r.test.message), None))
 
     def _show_history(self, runs: tuple[CheckRun, ...]) -> None:
-        what = f"Duration of {plain(self._suite, 60)}" if self._suite else "Duration of the whole run"
-        self.history_title.set_text(f"{what} over versions")
-        self.history.set_bars(duration_bars(runs, self._suite, self._shown.id if self._shown else ""))
+        self.foot.tell(Shown(self._shown, self._suite, runs, self.state.runs, self.cockpit.clock_us()))
 
     # messages and logs -----------------------------------------------------------------------------------------------------
 

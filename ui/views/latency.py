@@ -1,68 +1,73 @@
-"""Latency of the selected place: quantiles, errors and throughput, with the baseline's band and the deployments on them."""
+"""Latency of the selected place: over time, as a heat map, as a distribution, beside its baseline, beside other environments."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QSettings, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
-from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
-from cockpit.services.alerts import alerts_at
+from cockpit.services.pairs import Pair, pair_of
 from cockpit.services.store import LatencyStatus
 from ui.bridge import guarded
-from ui.models.text import age_text, ms_text, number_text, percent_text, plain, rate_text
+from ui.models.text import age_text, ms_text, number_text, plain
 from ui.views.base import View, button
-from ui.views.latency_feed import LatencyFeed
+from ui.views.latency_marks import Venue, marks_at
+from ui.views.latency_when import ALL, ANY, DEPLOYMENT, When, offer
+from ui.views.watch_line import WatchLine
 from ui.widgets.chart_loader import ChartLoader
-from ui.widgets.chart_overlay import Mark
 from ui.widgets.panel import ProgressLine, StateLabel
 from ui.widgets.texts import Text
-from ui.widgets.time_chart import CurveSpec, TimeChart
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
     from cockpit.domain.facts import Fact
+    from ui.views.latency_pages import LatencyPage, Scope
+    from ui.widgets.time_chart import TimeChart
 
 WINDOWS = (("1 m", "1 minute", 60), ("5 m", "5 minutes", 300), ("15 m", "15 minutes", 900), ("1 h", "1 hour", 3600),
            ("6 h", "6 hours", 21_600), ("24 h", "24 hours", 86_400))  # fmt: skip
 FIRST_WINDOW_S = 900
-SHORTEST_S, LONGEST_S = 5.0, 7 * 86_400.0
-ALL = "*"
-_QUANTILES = (
-    CurveSpec("p50_ms", "p50", "p50"),
-    CurveSpec("p90_ms", "p90", "p90"),
-    CurveSpec("p99_ms", "p99", "p99"),
-    CurveSpec("p999_ms", "p99.9", "p999"),
+SHORTEST_S, LONGEST_S = 1.0, 7 * 86_400.0
+WIDEST_PX = 260
+# what it is called, what it shows, and where the page is
+VIEWS = (
+    ("Time", "Quantiles, errors and throughput over time", "latency_pages.TimePage"),
+    ("Heat", "All samples over time, not only quantiles", "latency_pages.TimePage"),
+    ("Distribution", "All samples as percentiles, candidate against baseline", "latency_spread.SpreadPage"),
+    ("Side by side", "Candidate and baseline at equal age, counted from their deployments", "latency_ages.AgesPage"),
+    ("Environments", "All environments of the service", "latency_places.PlacesPage"),
 )
 
 
 class LatencyView(View):
-    """Three charts with one time axis and one crosshair. The chart library is loaded in the background when this is first shown."""
+    """One page at a time over one window. The chart library is loaded in the background when this is first shown."""
 
-    kinds = frozenset(["latency", "deployments", "alerts", "fleets", "sources", "starting", "ages"])
+    kinds = frozenset(["latency", "deployments", "alerts", "approvals", "reviews", "freezes", "fleets", "sources", "starting", "ages"])
     went = Signal(str)
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
         super().__init__(cockpit, parent)
         self.setAccessibleName("Latency")
-        self.charts: tuple[TimeChart, ...] = ()
         self.follow = True
         self._span_s = float(FIRST_WINDOW_S)
         self._end_s = 0.0
-        self.feed = LatencyFeed(cockpit.latency, self.read)
+        self._pages: dict[str, LatencyPage] = {}
+        self._venue = Venue(cockpit)
         self.loader = ChartLoader(self)
-        self.loader.ready.connect(self._make_charts)
+        self.loader.ready.connect(self.read)
         self._build_number()
+        self._build_views()
         self._build_controls()
         self.line = ProgressLine(self)
         self.placeholder = Text("The charts are being loaded…", ink="muted", parent=self)
         self.placeholder.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._room = QVBoxLayout()
-        self._room.setSpacing(4)
-        self._room.addWidget(self.placeholder, 1)
+        self.stack = QStackedWidget(self)
+        self.stack.addWidget(self.placeholder)
         self.box.addWidget(self.line)
-        self.box.addLayout(self._room, 1)
+        self.box.addWidget(self.stack, 1)
 
     def _build_number(self) -> None:
         self.number = Text(role="big", elide=False, parent=self)
@@ -78,15 +83,34 @@ class LatencyView(View):
         row.addLayout(words, 1)
         self.nodes_button: QPushButton = button("Nodes", self, role="flat", tip="What each node runs and its share; take one out")
         self.nodes_button.clicked.connect(self._nodes)
+        row.addWidget(self.nodes_button)
+        self.box.addLayout(row)
+        self.watch_line = WatchLine(self, self.went)
+        self.box.addWidget(self.watch_line)
+
+    def _build_views(self) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        self.views = QButtonGroup(self)
+        for number, (text, tip, _) in enumerate(VIEWS):
+            made = button(text, self, role="flat", checkable=True, tip=tip)
+            made.setAccessibleName(f"View: {text}")
+            made.setChecked(number == 0)
+            self.views.addButton(made, number)
+            row.addWidget(made)
+        self.views.idClicked.connect(self._view_chosen)
+        row.addStretch(0)
         self.log_button: QPushButton = button("Log", self, role="flat", checkable=True, tip="A logarithmic axis of the latency")
         self.log_button.setAccessibleName("Logarithmic axis")
+        keeps_place = self.log_button.sizePolicy()
+        keeps_place.setRetainSizeWhenHidden(True)
+        self.log_button.setSizePolicy(keeps_place)
         self.log_button.toggled.connect(self._log_toggled)
-        self.heat_button: QPushButton = button("Heat", self, role="flat", checkable=True, tip="All samples, not only quantiles")
-        self.heat_button.setAccessibleName("Heat map of all samples")
-        self.heat_button.toggled.connect(self._heat_toggled)
-        row.addWidget(self.heat_button)
+        self.when = When(self)
+        self.when.chosen.connect(self._when_chosen)
+        self.when.setMaximumWidth(WIDEST_PX)
+        row.addWidget(self.when, 1)
         row.addWidget(self.log_button)
-        row.addWidget(self.nodes_button)
         self.box.addLayout(row)
 
     def _build_controls(self) -> None:
@@ -96,10 +120,12 @@ class LatencyView(View):
         for combo, name, width in ((self.node, "Node", 108), (self.operation, "Operation", 128)):
             combo.setAccessibleName(name)
             combo.setMinimumWidth(width)
+            combo.setMaximumWidth(WIDEST_PX)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.currentIndexChanged.connect(self._series_changed)
             row.addWidget(combo, 1)
         row.addSpacing(8)
+        row.addStretch(0)
         self.windows = QButtonGroup(self)
         for text, name, seconds in WINDOWS:
             made = button(text, self, role="flat", checkable=True, tip=name)
@@ -115,7 +141,7 @@ class LatencyView(View):
         row.addWidget(self.follow_button)
         self.box.addLayout(row)
 
-    # charts, made when they can be ------------------------------------------------------------------------------------------
+    # pages, made when they can be -------------------------------------------------------------------------------------------
 
     @guarded
     def showEvent(self, event: QShowEvent) -> None:
@@ -129,45 +155,57 @@ class LatencyView(View):
         self._late = True
         super().hideEvent(event)
 
-    def _make_charts(self) -> None:
-        quantiles = TimeChart("Latency", _QUANTILES, ms_text, lambda v: f"{v:g} ms", "1,234 ms", self)
-        failed, requests = CurveSpec("error_ratio", "of requests", "bad"), CurveSpec("rate_per_s", "requests", "running")
-        errors = TimeChart("Errors", (failed,), percent_text, lambda v: f"{v * 100:g} %", "99.99 %", self)
-        rate = TimeChart("Throughput", (requests,), rate_text, lambda v: f"{v:,g} /s", "12,345 /s", self)
-        errors.set_least_top(0.01)
-        self.charts = (quantiles, errors, rate)
-        quantiles.set_log(self.log_button.isChecked())
-        self.placeholder.hide()
-        for chart, stretch in zip(self.charts, (5, 2, 2), strict=True):
-            chart.moved.connect(self._moved)
-            chart.hovered.connect(self._hovered)
-            chart.follow_wanted.connect(self.follow_now)
-            chart.said.connect(self._said)
-            chart.show_time_axis(chart is rate)
-            self._room.addWidget(chart, stretch)
-        self.read()
+    @property
+    def page(self) -> LatencyPage | None:
+        """The page of the chosen view; None while the charts are being loaded."""
+        if not self.loader.loaded:
+            return None
+        where = VIEWS[self.views.checkedId()][2]
+        if where not in self._pages:
+            module, _, name = where.partition(".")
+            page: LatencyPage = getattr(import_module(f"ui.views.{module}"), name)(self.cockpit, self.read, self.stack)
+            page.moved.connect(self._moved)
+            page.follow_wanted.connect(self.follow_now)
+            page.said.connect(self._said)
+            self.stack.addWidget(page)
+            self._pages[where] = page
+        return self._pages[where]
 
-    def _hovered(self, at_s: float | None) -> None:
-        for chart in self.charts:
-            chart.show_cross(at_s)
+    @property
+    def charts(self) -> tuple[TimeChart, ...]:
+        """The charts that are seen."""
+        page = self._pages.get(VIEWS[self.views.checkedId()][2])
+        return page.charts if page is not None else ()
 
     def _moved(self, start_s: float, end_s: float) -> None:
         """A person panned or zoomed: all charts go along, and the newest is no longer followed."""
         now_s = self.cockpit.clock_us() / 1e6
         self._span_s = min(LONGEST_S, max(SHORTEST_S, end_s - start_s))
         self._end_s = min(end_s, now_s + self._span_s / 2)
+        self._let_go()
+        self.refresh()
+
+    def _let_go(self) -> None:
+        """Follow no more; the window's button, where it is one of them, is the one pressed."""
         self.follow = False
         self.follow_button.setChecked(False)
+        self.when.choose(ANY)
+        self._press_window()
+
+    def _press_window(self) -> None:
         self.windows.setExclusive(False)
         for made in self.windows.buttons():
             made.setChecked(abs(self.windows.id(made) - self._span_s) < 1)
         self.windows.setExclusive(True)
-        self.refresh()
 
     def remember(self, settings: QSettings) -> None:
-        """Keep the kind of axis, besides."""
+        """Keep the kind of axis and the view, besides."""
         super().remember(settings)
         self.log_button.setChecked(settings.value("latency/log", "") == "log")
+        chosen = settings.value("latency/view", "")
+        for made in self.views.buttons():
+            if made.text() == chosen:
+                made.setChecked(True)
 
     def _said(self, text: str) -> None:
         """What became of a copy or a file; the line says the age of the number again at the next look."""
@@ -176,24 +214,51 @@ class LatencyView(View):
     def _nodes(self) -> None:
         self.went.emit("nodes")
 
-    def _log_toggled(self, on: bool) -> None:
-        if self.charts:
-            self.charts[0].set_log(on)
+    def _note(self, name: str, value: str) -> None:
         if self._settings is not None:
-            self._settings.setValue("latency/log", "log" if on else "linear")
+            self._settings.setValue(f"latency/{name}", value)
 
-    def _heat_toggled(self, on: bool) -> None:
+    def show_view(self, name: str) -> None:
+        """Show the view of that name, as its button does."""
+        for made in self.views.buttons():
+            if made.text() == name:
+                made.click()
+
+    def _view_chosen(self, number: int) -> None:
+        self._note("view", VIEWS[number][0])
+        pair = self._pair()
+        if VIEWS[number][0] == "Side by side" and self.follow and pair is not None and pair.baseline is not None:
+            now_us = self.cockpit.clock_us()
+            if pair.ages(now_us - int(self._span_s * 1e6), now_us)[1] is None:
+                # the baseline never grew so old: what can be compared lies at the beginning
+                self.when.choose(DEPLOYMENT)
+                self._when_chosen(DEPLOYMENT)
+        self.read()
+
+    def _log_toggled(self, on: bool) -> None:
+        self._note("log", "log" if on else "linear")
+        self.read()
+
+    def _when_chosen(self, what: str) -> None:
+        """A session or a deployment's time; all the time is the newest again."""
+        if what == ANY:
+            self.follow_now()
+            return
+        self.follow = False
+        self.follow_button.setChecked(False)
         self.read()
 
     def follow_now(self) -> None:
         """Keep the newest in sight again."""
         self.follow = True
         self.follow_button.setChecked(True)
+        self.when.choose(ANY)
         self.read()
 
     def _window_chosen(self, seconds: int) -> None:
         centre_s = self._end_s - self._span_s / 2
         self._span_s = float(seconds)
+        self.when.choose(ANY)
         if not self.follow:
             self._end_s = min(centre_s + self._span_s / 2, self.cockpit.clock_us() / 1e6)
         self.read()
@@ -215,6 +280,7 @@ class LatencyView(View):
                 combo.clear()
         self.follow = True
         self.follow_button.setChecked(True)
+        self.when.choose(ANY)
 
     def _series_changed(self, index: int) -> None:
         self.read()
@@ -227,13 +293,19 @@ class LatencyView(View):
     def refresh(self) -> None:
         """Everything as of now."""
         book = self.cockpit.latency
-        _offer(self.node, "all nodes", book.nodes(self.place), f"{self.service}-")
-        _offer(self.operation, "all operations", book.operations(self.place))
+        offer(self.node, "all nodes", book.nodes(self.place), f"{self.service}-")
+        offer(self.operation, "all operations", book.operations(self.place))
         fact = self.state.latency.get(self.place)
         self._tell(fact)
-        if self.charts:
-            self._draw(fact)
-        self.line.set_busy(self.feed.loading or not self.charts)
+        self.watch_line.refresh()
+        page = self.page
+        # what is always logarithmic has no choice
+        self.log_button.setVisible(VIEWS[self.views.checkedId()][0] not in ("Heat", "Distribution"))
+        if page is not None:
+            if self.stack.currentWidget() is not page:
+                self.stack.setCurrentWidget(page)
+            page.draw(self._scope(page, fact))
+        self.line.set_busy(page is None or page.loading)
 
     def _tell(self, fact: Fact[LatencyStatus] | None) -> None:
         """The one number, and what it means, in words."""
@@ -252,44 +324,52 @@ class LatencyView(View):
         word, text = verdict(fact.value)
         self.verdict.show_state("stale" if stale else word, text)
 
-    def _draw(self, fact: Fact[LatencyStatus] | None) -> None:
+    def _scope(self, page: LatencyPage, fact: Fact[LatencyStatus] | None) -> Scope:
+        """The window as of now, and what goes along with it."""
+        from ui.views.latency_pages import Scope
+
         now_us = self.cockpit.clock_us()
+        pair = self._pair()
+        self._place_window(pair, now_us)
+        start_s = self._end_s - self._span_s
+        whole = self.series.endswith(f"/{ALL}/{ALL}")
+        return Scope(
+            service=self.service,
+            environment=self.environment,
+            node=self.node.currentData() or ALL,
+            operation=self.operation.currentData() or ALL,
+            start_s=start_s,
+            end_s=self._end_s,
+            now_us=now_us,
+            follow=self.follow,
+            log=self.log_button.isChecked(),
+            heat=VIEWS[self.views.checkedId()][0] == "Heat",
+            stale=f"stale, {age_text(fact.age_s(now_us))} old" if fact and fact.stale(now_us) else "",
+            band=fact.value.band if fact and whole else None,
+            pair=pair,
+            marks=marks_at(self.state, self.service, self.environment, now_us),
+            spans=self._venue.spans(self.environment, int(start_s * 1e6), int(self._end_s * 1e6)),
+            empty=self._empty_words(page),
+        )
+
+    def _pair(self) -> Pair | None:
+        known = self.state.deployments.get(self.place)
+        return pair_of(known.value) if known is not None else None
+
+    def _place_window(self, pair: Pair | None, now_us: int) -> None:
+        """The newest, the time that was chosen by its name, or what a person panned to."""
+        self.when.offer(pair, self._venue.sessions(self.environment, now_us), now_us)
         if self.follow:
             self._end_s = now_us / 1e6
-        start_s = self._end_s - self._span_s
-        start_us, end_us = int(start_s * 1e6), int(self._end_s * 1e6)
-        self.feed.choose(self.series)
-        self.feed.want(start_us, max(end_us, now_us))
-        margin = int(self._span_s * 5e4)
-        at_us, columns = self.feed.columns(start_us - margin, end_us + margin)
-        whole = self.series.endswith(f"/{ALL}/{ALL}")
-        band = fact.value.band if fact and whole else None
-        marks = self._marks()
-        stale = f"stale, {age_text(fact.age_s(now_us))} old" if fact and fact.stale(now_us) else ""
-        title, hint = self._empty_words()
-        for chart in self.charts:
-            chart.set_marks(marks, named=chart is self.charts[0])
-            chart.set_stale(stale)
-            chart.set_empty(title, hint if chart is self.charts[0] else "")
-            chart.set_data(at_us, columns)
-        name = f"band of {plain(band.version, 40)}" if band and band.version else "band"
-        self.charts[0].set_band(band.low_ms if band else None, band.high_ms if band else None, name)
-        self.charts[0].set_heat(self.cockpit.latency.heat(self.series) if self.heat_button.isChecked() else None)
-        for chart in self.charts:
-            chart.set_range(start_s, self._end_s, self.follow)
+        named = self.when.range_s()
+        if named is not None:
+            self._span_s, self._end_s = min(LONGEST_S, named[1] - named[0]), named[1]
+            self._press_window()
 
-    def _marks(self) -> tuple[Mark, ...]:
-        known = self.state.deployments.get(self.place)
-        started = [d for d in known.value if d.started_at_us] if known is not None else []
-        ends = ["" if d.state == "succeeded" else f" {d.state}" for d in started]
-        marks = [Mark(d.started_at_us, d.kind, f"{d.kind} {plain(d.version, 40)}{end}") for d, end in zip(started, ends, strict=True)]
-        firing = alerts_at(self.state, self.service, self.environment, self.cockpit.clock_us()).firing
-        return (*marks, *(Mark(a.since_us, "alert", plain(a.name, 40)) for a in firing if a.since_us))
-
-    def _empty_words(self) -> tuple[str, str]:
-        if self.feed.problem is not None:
-            return "The history could not be read", f"{plain(str(self.feed.problem), 300)} What comes in now is shown all the same."
-        if self.feed.loading:
+    def _empty_words(self, page: LatencyPage) -> tuple[str, str]:
+        if page.problem is not None:
+            return "The history could not be read", f"{plain(str(page.problem), 300)} What comes in now is shown all the same."
+        if page.loading:
             return "Reading the history…", ""
         if self.state.starting:
             return plain(self.state.starting, 200), "Latency appears as soon as the nodes answer."
@@ -297,19 +377,6 @@ class LatencyView(View):
             hint = "A connection of kind “openmetrics” in cockpit.toml fills this: nodes that serve /metrics with a latency histogram."
             return "No latency is read here yet", hint
         return "Nothing was measured in this window", "Choose a longer window, or press F to see the newest."
-
-
-def _offer(combo: QComboBox, everything: str, names: tuple[str, ...], prefix: str = "") -> None:
-    """Fill a selector; what is chosen stays, even where it is gone for the moment. Names are shown without `prefix`."""
-    chosen = combo.currentData() or ALL
-    wanted = [ALL, *names] if chosen == ALL or chosen in names else [ALL, *names, chosen]
-    if [combo.itemData(i) for i in range(combo.count())] == wanted:
-        return
-    with QSignalBlocker(combo):
-        combo.clear()
-        for name in wanted:
-            combo.addItem(everything if name == ALL else plain(name.removeprefix(prefix), 80), name)
-        combo.setCurrentIndex(wanted.index(chosen))
 
 
 def verdict(status: LatencyStatus) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from cockpit.services import regressions, status
 from ui.models.text import plain, plural
 from ui.models.trends import MeasureRow, explained, flaky_columns, known_words, measure_columns, measure_name, weight
 from ui.views.base import bar, button, split_of
+from ui.widgets.chart_loader import ChartLoader
 from ui.widgets.levels import LevelChart, PassRate
 from ui.widgets.panel import StateLabel
 from ui.widgets.table_view import ROW_PX, TableView
@@ -21,6 +22,7 @@ from ui.widgets.texts import Row, Text
 
 if TYPE_CHECKING:
     from cockpit.app import Cockpit
+    from ui.views.trends_time import TrendsTime
 
 ENDS_DAYS = (7, 1, 3, 14, 30, 90)
 DAY_US = 86_400_000_000
@@ -41,6 +43,9 @@ class TrendsPage(QWidget):
         self.next_us = 0  # when the first acknowledgement that is seen is over; 0 where none is
         self.heading = StateLabel("title", self)
         self.close_button = button("Back to the run", self, tip="T")
+        self.time_button = button("Over time", self, checkable=True, tip="Over time instead of run by run: zoom, read, export")
+        self.time: TrendsTime | None = None
+        self.loader = ChartLoader(self)
         self.passed = PassRate(self)
         self.about = Text(elide=True, parent=self)
         self.known = Text(role="muted", ink="muted", parent=self)
@@ -51,6 +56,8 @@ class TrendsPage(QWidget):
         self._build_form()
         self._place()
         self.close_button.clicked.connect(self.closed)
+        self.time_button.toggled.connect(self._turned)
+        self.loader.ready.connect(self._make_time)
         self.measures.row_selected.connect(self._chosen)
         self.acknowledge_button.clicked.connect(self._acknowledge)
         self.end_button.clicked.connect(self._end)
@@ -73,7 +80,7 @@ class TrendsPage(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(8)
-        head = bar(self.heading, self.close_button)
+        head = bar(self.heading, self.time_button, self.close_button)
         head.setStretchFactor(self.heading, 1)
         box.addLayout(head)
         for widget in (self.passed, self.about, self.known, self.chart):
@@ -87,6 +94,25 @@ class TrendsPage(QWidget):
         form.insertWidget(0, self.reason, 1)
         box.addLayout(form)
         box.addWidget(self.say)
+
+    # over time -------------------------------------------------------------------------------------------------------------
+
+    def _turned(self, on: bool) -> None:
+        if on and self.time is None:
+            self.loader.start()
+        self.refresh()
+
+    def _make_time(self) -> None:
+        from ui.views.trends_time import TrendsTime
+
+        self.time = TrendsTime(self)
+        self.time.said.connect(self._noted)
+        box: Any = self.layout()
+        box.insertWidget(box.indexOf(self.chart), self.time, 1)
+        self.refresh()
+
+    def _noted(self, words: str) -> None:
+        self._tell("info", words)
 
     # what to show ----------------------------------------------------------------------------------------------------------
 
@@ -158,9 +184,20 @@ class TrendsPage(QWidget):
         self.known.set_text(known_words(row, now_us) if row is not None else "")
         index = row.regression.index if row is not None and row.regression is not None else -1
         self.chart.show_line(line, index, "Levels over versions, with the runs where they changed.")
+        self._show_time(line)
         self.end_button.setVisible(row is not None and row.state == "known")
         self.say.set_row(*self._said)
         self.say.setVisible(bool(self._said[1]))
+
+    def _show_time(self, line: Line | None) -> None:
+        """The same over time in the same place, once the chart library is loaded."""
+        over_time = self.time_button.isChecked() and self.time is not None
+        for widget in (self.passed, self.chart):
+            widget.setVisible(not over_time)
+        if self.time is not None:
+            self.time.setVisible(over_time)
+            if over_time:
+                self.time.show_line(line, self.cockpit.store.state.trends.get(self.service) or Trends())
 
     # what a person does ----------------------------------------------------------------------------------------------------
 
