@@ -20,12 +20,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import psutil
 import pytest
+from pytestqt.qtbot import QtBot
 
-GRACE_S = 3.0
+GRACE_S = 10.0
+PATIENCE_MS = 20_000  # pytest-qt waits five seconds where nothing else is said; a busy machine needs more
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "logs(pattern, ...): WARNING records that match one of the patterns are expected in this test")
+    for wait in (QtBot.waitUntil, QtBot.waitSignal, QtBot.waitSignals, QtBot.waitExposed, QtBot.waitActive):
+        wait.__kwdefaults__["timeout"] = PATIENCE_MS
 
 
 def wait_until(predicate: Callable[[], Any], timeout_s: float) -> Any:
@@ -41,12 +45,12 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float) -> Any:
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """`eventually(predicate, timeout_s=10.0, message="")`: waits for a true answer and returns it, or fails with the message.
+    """`eventually(predicate, timeout_s=20.0, message="")`: waits for a true answer and returns it, or fails with the message.
 
     An AssertionError inside of the predicate counts as "not yet". For tests without an event loop of Qt (there: qtbot.waitUntil).
     """
 
-    def wait(predicate: Callable[[], Any], timeout_s: float = 10.0, message: str = "") -> Any:
+    def wait(predicate: Callable[[], Any], timeout_s: float = 20.0, message: str = "") -> Any:
         failure: list[AssertionError] = []
 
         def ask() -> Any:

@@ -143,10 +143,10 @@ def test_a_playground_that_does_not_start_is_said_with_its_way_out(tmp_path: Pat
     main = LoopMainThread()
     cockpit = build(find_paths(tmp_path), main)
     cockpit.start(Broken())
-    assert main.run_until(lambda: any("no free port" in n.message for n in cockpit.notices.history), 5)
+    assert main.run_until(lambda: any("no free port" in n.message for n in cockpit.notices.history), 20)
     assert cockpit.playground is not None
     cockpit.playground.set_regime("volatile")
-    assert main.run_until(lambda: any("traffic" in n.title for n in cockpit.notices.history), 5)
+    assert main.run_until(lambda: any("traffic" in n.title for n in cockpit.notices.history), 20)
     cockpit.close()
 
 
@@ -177,7 +177,7 @@ def test_what_a_terminal_records_shows_in_every_open_window(tmp_path: Path, monk
         window.start()
     votes = (before, a_vote(command, True, "bob@example.org"), a_vote(command, False, "eve@example.org"))
     for window, main in ((first, mains[0]), (second, mains[1])):
-        assert main.run_until(lambda window=window: window.store.state.approvals == votes, 10)  # type: ignore[misc]
+        assert main.run_until(lambda window=window: window.store.state.approvals == votes, 20)  # type: ignore[misc]
     for cockpit in (command, second, first):
         cockpit.close()
 
@@ -193,7 +193,7 @@ def test_an_open_window_takes_up_what_a_process_left_that_died(tmp_path: Path, m
     database = open_database(window.paths.database)
     Journal(database, dead, window.clock_us).append("intent", "left", "deploy", "Bob", "gw", "prod", msgspec.to_builtins(action))
     database.close()
-    assert main.run_until(lambda: "left" in window.store.state.actions, 10)
+    assert main.run_until(lambda: "left" in window.store.state.actions, 20)
     window.close()
 
 

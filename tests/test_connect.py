@@ -230,13 +230,13 @@ def test_saved_in_use_changed_woken_by_a_new_token_and_removed(window: Window, s
     draft = window.systems.draft("ci")
     window.save(replace(draft, services=("gw",)))
     assert tomllib.loads(window.paths.config.read_text("utf-8"))["connections"]["ci"]["services"] == ["gw"]
-    assert window.main.run_until(lambda: window.core.settings.connections["ci"].services == ("gw",), 10)
+    assert window.main.run_until(lambda: window.core.settings.connections["ci"].services == ("gw",), 20)
     assert window.ring.kept == {(SERVICE_NAME, "ci"): TOKEN}, "an empty field keeps the token that is there"
 
     window.ask(window.systems.remove, window.systems.draft("ci")).get()
     assert window.paths.config.read_bytes().rstrip() == before.rstrip()
     assert window.ring.kept == {}
-    assert window.main.run_until(lambda: "ci" not in window.core.store.state.sources, 10)
+    assert window.main.run_until(lambda: "ci" not in window.core.store.state.sources, 20)
     with pytest.raises(NotAllowed, match="no connection"):
         window.systems.draft("ci")
 
@@ -315,10 +315,10 @@ def test_the_first_connection_leaves_the_playground(tmp_path: Path, open_window:
     assert kept.first
     assert not window.systems.first
     window.health("code", "ok")
-    assert window.main.run_until(lambda: "gw" in window.core.store.state.versions, 10)
+    assert window.main.run_until(lambda: "gw" in window.core.store.state.versions, 20)
     assert [v.name for v in window.core.store.state.versions["gw"].value] == ["1.0.0"]
     assert window.core.playground is None
-    assert window.main.run_until(lambda: window.core.policy is not None and window.core.policy.accepted is not None, 10)
+    assert window.main.run_until(lambda: window.core.policy is not None and window.core.policy.accepted is not None, 20)
     # and the next one is an ordinary one
     window.save(ci(server), TOKEN)
     window.health("ci", "ok")
@@ -346,7 +346,7 @@ def test_a_keyring_that_asks_and_is_not_answered_holds_no_window_open(window: Wi
     window.core.secrets = Secrets({}, lambda: ring)
     answers: list[Outcome[Any]] = []
     window.systems.save(ci(server), KINDS.kind("ci-v1"), TOKEN, answers.append)
-    assert window.main.run_until(lambda: ring.asked > 0, 10)
+    assert window.main.run_until(lambda: ring.asked > 0, 20)
     window.main.run_until(lambda: False, 0.05)
     assert not answers, "it waits in the background, and the window goes on"
     begun = time.monotonic()

@@ -19,7 +19,7 @@ class Slow:
 
     def ask(self) -> str:
         self.started.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         assert not self.closed, "closed under the hands of who uses it"
         return "answer"
 
@@ -38,7 +38,7 @@ def test_one_in_use_is_closed_when_its_call_ends_and_the_others_at_once() -> Non
     connector._mine()
     thread = threading.Thread(target=lambda: answers.append(connector.ask()))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(20)
     connector.close_all()
     assert [m.closed for m in made] == [1, 0]
     gate.set()
@@ -55,7 +55,7 @@ def test_a_shared_one_serves_all_threads_and_is_closed_when_the_last_call_ends()
 
     class Both(Slow):
         def ask(self) -> str:
-            started.wait(10)
+            started.wait(20)
             return super().ask()
 
     def make() -> Slow:
@@ -66,7 +66,7 @@ def test_a_shared_one_serves_all_threads_and_is_closed_when_the_last_call_ends()
     threads = [threading.Thread(target=lambda: answers.append(connector.ask())) for _ in range(2)]
     for thread in threads:
         thread.start()
-    started.wait(10)
+    started.wait(20)
     connector.close_all()
     gate.set()
     for thread in threads:

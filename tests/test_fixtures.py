@@ -63,7 +63,7 @@ FAILURES = {
 
 def test_leaks_are_found_and_named(pytester: pytest.Pytester) -> None:
     ours = (Path(__file__).parent / "conftest.py").read_text("utf-8")
-    pytester.makeconftest(ours.replace("GRACE_S = 3.0", "GRACE_S = 0.5"))
+    pytester.makeconftest(ours.replace("GRACE_S = 10.0", "GRACE_S = 0.5"))
     pytester.makepyfile(TESTS)
     unneeded = [option for name in ("cacheprovider", "xdist", "anyio", "schemathesis", "timeout") for option in ("-p", f"no:{name}")]
     result = pytester.runpytest_subprocess(*unneeded)

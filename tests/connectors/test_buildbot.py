@@ -234,7 +234,7 @@ def test_merged_requests(tmp_path: Path, repository: Path, eventually: Eventuall
         eventually(lambda: connector.run(running).suites[1:], 30, "its step runs")
         first, second = connector.rerun(running, "one"), connector.rerun(running, "two")
         assert first.id != second.id
-        merged = eventually(lambda: connector.run(first.id) if connector.run(first.id).state.final else None, 20, "the first was merged")
+        merged = eventually(lambda: connector.run(first.id) if connector.run(first.id).state.final else None, 60, "the first was merged")
         assert (merged.state, merged.suites) == (CheckState.INCONCLUSIVE, ())
         assert connector.rerun(running, "one").id == first.id, "a merged request is known by its key as well"
         waiting = connector.run(second.id)
@@ -302,7 +302,7 @@ def count_reads(connector: Buildbot, monkeypatch: pytest.MonkeyPatch) -> list[st
 
 def live(connector: Buildbot, eventually: Eventually) -> None:
     connector.runs(SERVICE)
-    eventually(lambda: connector._live is not None and connector._live.alive, 10, "it listens")
+    eventually(lambda: connector._live is not None and connector._live.alive, 30, "it listens")
 
 
 def test_a_change_is_known_without_a_poll(

@@ -36,6 +36,7 @@ from cockpit.domain.errors import (
 )
 
 HEAD = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight"
+UNPACKED = Path(__file__).resolve().parents[2] / "build" / "debian" / "haproxy-unpacked"
 PACKAGES = ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")
 CONFIG = """
 global
@@ -91,17 +92,18 @@ def named_server(name: str) -> Iterator[int]:
         thread.join()
 
 
-def unpacked(cache: Path) -> tuple[str, dict[str, str]]:
-    """(program, environment) of an installed HAProxy, or of Debian's packages unpacked below `cache`; skips where there is neither."""
+def unpacked() -> tuple[str, dict[str, str]]:
+    """(program, environment) of an installed HAProxy, or of Debian's packages unpacked once; skips where there is neither."""
     installed = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if installed:
         return installed, {}
-    root, program = cache / "root", cache / "root/usr/sbin/haproxy"
+    root, program = UNPACKED / "root", UNPACKED / "root/usr/sbin/haproxy"
     if not program.exists():
+        UNPACKED.mkdir(parents=True, exist_ok=True)
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
             pytest.skip("there is no HAProxy, and no Debian to take it from")
         # in a folder of its own, so that an unpacking that broke off, or one beside this one, is never taken for whole
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
+        with tempfile.TemporaryDirectory(dir=UNPACKED) as folder:
             got = subprocess.run(["apt-get", "download", *PACKAGES], cwd=folder, capture_output=True, text=True, timeout=60)
             if got.returncode:
                 pytest.skip("Debian's package of HAProxy cannot be loaded")
@@ -147,8 +149,8 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def rig(request: pytest.FixtureRequest, eventually: Callable[..., Any]) -> Iterator[Rig]:
-    program, extra = unpacked(request.config.cache.mkdir("debian-haproxy"))
+def rig(eventually: Callable[..., Any]) -> Iterator[Rig]:
+    program, extra = unpacked()
     # a socket's path has little room, so not below the test's own folder
     with tempfile.TemporaryDirectory(prefix="hap") as name, named_server("n1") as n1, named_server("n2") as n2:
         folder = Path(name)

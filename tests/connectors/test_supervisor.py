@@ -124,7 +124,7 @@ def test_another_cockpit_and_another_agent_take_it_up(tmp_path: Path, releases: 
 
 
 def test_what_does_not_start_and_what_is_not_healthy(tmp_path: Path, releases: Path, eventually: Callable[..., Any]) -> None:
-    with supervisord.supervised(tmp_path / "n", ("eu-1", "eu-2"), releases, "1.0.0", check_s=2.5) as nodes, cockpit(nodes) as made:
+    with supervisord.supervised(tmp_path / "n", ("eu-1", "eu-2"), releases, "1.0.0", check_s=5.0) as nodes, cockpit(nodes) as made:
         made.deploy(wanted(made, "1.2.0"), "key-1")
         failed = settled(made, "key-1", eventually)
         assert failed.state is DeployState.FAILED
