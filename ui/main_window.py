@@ -87,14 +87,14 @@ class MainWindow(QMainWindow):
         from cockpit.services.clock import Jumps
         from ui.views.centre import Centre
         from ui.views.header import Header
+        from ui.views.looking import notice_bar
         from ui.views.overview import OverviewView
-        from ui.widgets.notice_bar import NoticeBar
         from ui.widgets.rollback_card import RollbackCard
 
         self.header, self.overview = Header(self.cockpit, self), OverviewView(self.cockpit, self)
         self.centre = Centre(self.cockpit, self, self._settings)
         self.card = RollbackCard(self.cockpit, self, clock_s=self._clock_s, jumped=Jumps(self.cockpit.clock_us, self._clock_s).jumped)
-        self.notice_bar = NoticeBar(self.cockpit.clock_us, self)
+        self.notice_bar = notice_bar(self.cockpit, self)
         self.notice_bar.show_notice(self.cockpit.notices.newest)
         self.split = QtWidgets.QSplitter(self)
         self.split.setChildrenCollapsible(False)

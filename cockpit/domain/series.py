@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 FAN = 8  # one entry of a level stands for so many of the level below
 _TOP_ENTRIES = 64  # a level with fewer entries would save nothing
+_ROUND = 3  # a piece of so many blocks may end where a block does
+_SINGLE = 4  # so few pieces are looked at one by one
+_MANY = 50  # so many times are looked for by blocks
 _FEW = 500  # so many are gathered at once
 
 
@@ -54,11 +57,12 @@ class Series:
         self._slots = (-(-max(1, capacity) // block) + 1) * block
         self.capacity, self.columns = capacity, columns
         self._at = np.zeros(self._slots, dtype=np.float64)
-        raw = np.zeros((columns, self._slots), dtype=value_type)
-        self._low, self._high = [raw], [raw]
-        for size in self._sizes[1:]:
-            self._low.append(np.zeros((columns, self._slots // size), dtype=value_type))
-            self._high.append(np.zeros((columns, self._slots // size), dtype=value_type))
+        # the first time of each block of samples: where a time is to be found lies closer together there
+        self._marks = np.zeros(self._slots // FAN if len(self._sizes) > 1 else 0, dtype=np.float64)
+        # the columns of one time lie beside each other: gathering them costs little more than gathering one
+        self._raw = np.zeros((self._slots, columns), dtype=value_type)
+        # of each level above the samples: the least values, then the greatest ones with their signs changed; infinite without a value
+        self._levels = [np.zeros((self._slots // size, 2 * columns), dtype=value_type) for size in self._sizes[1:]]
         self._end = 0
 
     # writing ---------------------------------------------------------------------------------------------------------------
@@ -69,22 +73,23 @@ class Series:
         if not at_s > self.last_s or at_s == np.inf:
             return False
         with np.errstate(over="ignore"):
-            fresh = np.asarray(values, dtype=self._low[0].dtype).reshape(self.columns)
-        known = np.isfinite(fresh)
+            fresh = np.asarray(values, dtype=self._raw.dtype).reshape(self.columns)
+        both = np.concatenate((fresh, -fresh))
+        known = np.isfinite(both)
         if not known.all():
-            fresh = np.where(known, fresh, np.nan)
+            fresh, both = np.where(known[: self.columns], fresh, np.nan), np.where(known, both, np.inf)
         end, slot = self._end, self._end % self._slots
+        if len(self._marks) and end % FAN == 0:
+            # what is to come is later than any time
+            self._at[slot : slot + FAN], self._marks[slot // FAN] = np.inf, at_s
         self._at[slot] = at_s
-        self._low[0][:, slot] = fresh
-        low, high = (fresh, fresh) if known.all() else (np.where(known, fresh, np.inf), np.where(known, fresh, -np.inf))
-        for level, size in enumerate(self._sizes[1:], 1):
-            place = slot // size
-            lows, highs = self._low[level][:, place], self._high[level][:, place]
+        self._raw[slot] = fresh
+        for size, level in zip(self._sizes[1:], self._levels, strict=True):
+            row = level[slot // size]
             if end % size:
-                np.minimum(lows, low, out=lows)
-                np.maximum(highs, high, out=highs)
+                np.minimum(row, both, out=row)
             else:
-                lows[:], highs[:] = low, high
+                row[:] = both
         self._end = end + 1
         return True
 
@@ -93,7 +98,7 @@ class Series:
         np = self._np
         at = np.asarray(at_s, dtype=np.float64)
         with np.errstate(over="ignore"):
-            fresh = np.asarray(values, dtype=self._low[0].dtype).reshape(self.columns, len(at))
+            fresh = np.asarray(values, dtype=self._raw.dtype).reshape(self.columns, len(at))
         if not len(at):
             return 0
         finite = np.where(np.isfinite(at), at, -np.inf)
@@ -108,33 +113,44 @@ class Series:
         while done < len(at):
             slot = self._end % self._slots
             count = min(len(at) - done, self._slots - slot)
-            self._write(slot, at[done : done + count], fresh[:, done : done + count])
+            self._write(slot, at[done : done + count], fresh[:, done : done + count].T)
             done += count
         return taken
 
     def _write(self, slot: int, at: Floats, fresh: Values) -> None:
-        """One piece that does not cross the ring's end."""
+        """One piece that does not cross the ring's end; a row of `fresh` for each time."""
         np = self._np
         end = slot + len(at)
         self._at[slot:end] = at
-        raw = self._low[0]
-        raw[:, slot:end] = fresh
-        raw[:, slot:end][~np.isfinite(fresh)] = np.nan
-        for level in range(1, len(self._sizes)):
-            size, child = self._sizes[level], self._sizes[level - 1]
+        if len(self._marks):
+            first, last = -(-slot // FAN), -(-end // FAN)
+            self._at[end : last * FAN] = np.inf
+            self._marks[first:last] = self._at[first * FAN : last * FAN : FAN]
+        self._raw[slot:end] = fresh
+        self._raw[slot:end][~np.isfinite(fresh)] = np.nan
+        for number, level in enumerate(self._levels):
+            size, child = self._sizes[number + 1], self._sizes[number]
             first, whole, last = slot // size, end // size, -(-end // size)
-            for rows, below, least in ((self._low, self._low, True), (self._high, self._high, False)):
-                # only the lowest level knows NaN: above it, a block without a value is infinite
-                reduce = (np.fmin if least else np.fmax) if level == 1 else (np.minimum if least else np.maximum)
-                nothing = np.inf if least else -np.inf
-                source, into = below[level - 1], rows[level]
-                if whole > first:
-                    block = source[:, first * FAN : whole * FAN].reshape(self.columns, whole - first, FAN)
-                    into[:, first:whole] = _without_nan(reduce.reduce(block, axis=2), nothing, level == 1)
-                if last > whole:
-                    rest = source[:, whole * FAN : -(-end // child)]
-                    into[:, whole] = _without_nan(reduce.reduce(rest, axis=1), nothing, level == 1)
+            if whole > first:
+                blocks = self._entries(number, first * FAN, whole * FAN).reshape(whole - first, FAN, -1)
+                level[first:whole] = self._least(blocks, number, axis=1)
+            if last > whole:
+                level[whole] = self._least(self._entries(number, whole * FAN, -(-end // child)), number, axis=0)
         self._end += len(at)
+
+    def _entries(self, number: int, first: int, last: int) -> Values:
+        return self._levels[number - 1][first:last] if number else self._raw[first:last]
+
+    def _least(self, entries: Values, number: int, axis: int) -> Values:
+        """What a level keeps of entries of the one below."""
+        np = self._np
+        if number:
+            answer: Values = np.minimum.reduce(entries, axis=axis)
+            return answer
+        # only samples know NaN
+        answer = np.concatenate((np.fmin.reduce(entries, axis=axis), -np.fmax.reduce(entries, axis=axis)), axis=-1)
+        answer[np.isnan(answer)] = np.inf
+        return answer
 
     # what is known ---------------------------------------------------------------------------------------------------------
 
@@ -165,36 +181,48 @@ class Series:
     @property
     def bytes(self) -> int:
         """What the ring takes in memory; never grows."""
-        levels = sum(a.nbytes + b.nbytes for a, b in zip(self._low[1:], self._high[1:], strict=True))
-        return int(self._at.nbytes + self._low[0].nbytes + levels)
+        return int(self._at.nbytes + self._marks.nbytes + self._raw.nbytes + sum(level.nbytes for level in self._levels))
 
     def index_of(self, at_s: Floats) -> Indices:
         """The number of the first sample at or after each time."""
         np = self._np
         first, end = self.first, self._end
-        a, b = first % self._slots, end % self._slots
         if first == end:
-            none: Indices = np.full(len(at_s), end, dtype=np.int64)
-            return none
+            found: Indices = np.full(len(at_s), end, dtype=np.int64)
+            return found
+        if len(at_s) <= _MANY or not len(self._marks):
+            found = first + self._before(self._at, first, end, at_s)
+            return found
+        # the block, and then the place in it
+        block = np.maximum(first // FAN + self._before(self._marks, first // FAN, -(-end // FAN), at_s) - 1, first // FAN)
+        times = self._at.reshape(-1, FAN).take(block % len(self._marks), axis=0)
+        inside: Indices = np.count_nonzero(times < at_s[:, None], axis=1)
+        answer: Indices = np.minimum(block * FAN + inside, end)
+        return answer
+
+    def _before(self, times: Floats, first: int, end: int, at_s: Floats) -> Indices:
+        """How many of the numbers first..end of a ring are before each time."""
+        np = self._np
+        a, b = first % len(times), end % len(times)
         if a < b or b == 0:
-            found: Indices = np.searchsorted(self._at[a : b or self._slots], at_s)
-            return first + found
-        found = np.searchsorted(self._at[a:], at_s) + np.searchsorted(self._at[:b], at_s)
-        return first + found
+            found: Indices = np.searchsorted(times[a : b or len(times)], at_s)
+            return found
+        found = np.searchsorted(times[a:], at_s) + np.searchsorted(times[:b], at_s)
+        return found
 
     def window(self, start_s: float, end_s: float) -> tuple[Floats, Values]:
         """Copies of the samples from `start_s` to `end_s`, both included: times, and values in the shape (columns, samples)."""
         np = self._np
         lo, hi = self.index_of(np.array([start_s, np.nextafter(end_s, np.inf)]))
         slots = np.arange(lo, max(lo, hi)) % self._slots
-        return self._at[slots], self._low[0][:, slots]
+        return self._at[slots], self._raw.take(slots, axis=0).T
 
     def before(self, at_s: float, count: int) -> tuple[Floats, Values]:
         """The last `count` samples up to `at_s`, as `window` gives them."""
         np = self._np
         end = int(self.index_of(np.array([np.nextafter(at_s, np.inf)]))[0])
         slots = np.arange(max(self.first, end - count), end) % self._slots
-        return self._at[slots], self._low[0][:, slots]
+        return self._at[slots], self._raw.take(slots, axis=0).T
 
     def nearest(self, at_s: float, within_s: float) -> list[float]:
         """The values of the sample closest in time; NaN for all where none is within reach."""
@@ -203,7 +231,7 @@ class Series:
         if near:
             best = min(near, key=lambda j: abs(float(self._at[j % self._slots]) - at_s))
             if abs(float(self._at[best % self._slots]) - at_s) <= within_s:
-                return [float(v) for v in self._low[0][:, best % self._slots]]
+                return [float(v) for v in self._raw[best % self._slots]]
         return [float("nan")] * self.columns
 
     # what a picture needs --------------------------------------------------------------------------------------------------
@@ -215,85 +243,127 @@ class Series:
 
     def between(self, edges_s: Floats) -> tuple[Values, Values]:
         """Least and greatest value between neighbouring edges (ascending). Exact; the last edge belongs to no piece."""
+        low, high = self._between(self.index_of(edges_s))
+        return low.T, high.T
+
+    def _between(self, index: Indices) -> tuple[Values, Values]:
+        """Least and greatest value from each number to the next: shape (pieces, columns)."""
         np = self._np
-        index = self.index_of(edges_s)
         start, stop = index[:-1], index[1:]
-        count = len(start)
+        count, columns = len(start), self.columns
+        if count <= _SINGLE:
+            found = np.array([self._least_of(int(a), int(b)) for a, b in zip(start, stop, strict=True)], dtype=self._raw.dtype)
+            return self._unfolded(found.reshape(count, 2 * columns))
         # the first half gathers from the left ends of the pieces and the second from the right ends
-        low = np.full((self.columns, 2 * count), np.inf, self._low[0].dtype)
-        high = np.full((self.columns, 2 * count), -np.inf, self._low[0].dtype)
+        found = np.full((2 * count, 2 * columns), np.inf, self._raw.dtype)
         whole, left, right = np.ones(count, dtype=bool), start, start
         a_piece = (int(index[-1]) - int(index[0])) / max(1, count)
-        for level in range(max(i for i, size in enumerate(self._sizes) if i == 0 or size <= a_piece), -1, -1):
+        for level in range(max(i for i, size in enumerate(self._sizes) if i == 0 or 2 * size <= a_piece), -1, -1):
             size = self._sizes[level]
             first, last = -(-start // size), stop // size
             apart = whole & (first > last)  # within one block: all of it belongs to the level below
             upto = np.where(whole, np.where(apart, first, last), left // size)
             begin, end = np.concatenate((first, right // size)), np.concatenate((upto, np.where(whole, right // size, last)))
-            self._take(level, begin, end, (low, high))
+            self._take(level, begin, end, found)
             left = np.where(apart, left, first * size)
             right = np.where(apart, right, last * size)
             whole = apart
-        low, high = np.minimum(low[:, :count], low[:, count:]), np.maximum(high[:, :count], high[:, count:])
+        return self._unfolded(np.minimum(found[:count], found[count:]))
+
+    def _least_of(self, lo: int, hi: int) -> Values:
+        """The extremes of the samples lo..hi as a level keeps them: ends first, then up to where few entries are left."""
+        np = self._np
+        found: Values = np.full(2 * self.columns, np.inf, self._raw.dtype)
+        for number in range(len(self._sizes)):
+            whole = number + 1 == len(self._sizes) or hi - lo <= 2 * FAN
+            first, last = (hi, hi) if whole else (-(-lo // FAN) * FAN, hi // FAN * FAN)
+            for a, b in ((lo, first), (last, hi)):
+                slots = self._slots // self._sizes[number]
+                while a < b:
+                    upto = min(b, (a // slots + 1) * slots)
+                    entries = self._entries(number, a % slots, a % slots + upto - a)
+                    np.minimum(found, np.minimum.reduce(entries) if number else self._least(entries, 0, axis=0), out=found)
+                    a = upto
+            if whole:
+                break
+            lo, hi = first // FAN, last // FAN
+        return found
+
+    def _unfolded(self, found: Values) -> tuple[Values, Values]:
+        """Least and greatest values as they are, NaN where there is none."""
+        low, high = found[:, : self.columns], -found[:, self.columns :]
         nothing = low > high
-        low[nothing] = high[nothing] = np.nan
+        if nothing.any():
+            low[nothing] = high[nothing] = self._np.nan
         return low, high
 
     def spans(self, edges_s: Floats) -> tuple[Values, Values]:
-        """As `between`, and the straight line from sample to sample counts too: what a curve covers in each piece."""
-        np = self._np
-        low, high = self.between(edges_s)
-        line = self._line_at(edges_s)
-        low = np.fmin(low, np.fmin(line[:, :-1], line[:, 1:]))
-        return low, np.fmax(high, np.fmax(line[:, :-1], line[:, 1:]))
+        """As `between`, and the straight line from sample to sample counts too: what a curve covers in each piece.
 
-    def _line_at(self, edges_s: Floats) -> Values:
-        """The value of the line from sample to sample at some times; NaN in gaps and outside."""
+        A piece of many samples ends up to a third of them early, and the next one has those: where blocks end, little has to be read.
+        """
         np = self._np
-        after = self.index_of(edges_s)
+        index = self.index_of(edges_s)
+        low, high = self._between(self._rounded(index))
+        line = self._line_at(edges_s, index)
+        low = np.fmin(low, np.fmin(line[:-1], line[1:]))
+        return low.T, np.fmax(high, np.fmax(line[:-1], line[1:])).T
+
+    def _rounded(self, index: Indices) -> Indices:
+        """Where pieces end, at the ends of blocks; the open end of the newest one stays. Depends on each piece alone."""
+        np = self._np
+        answer, counts = index.copy(), np.diff(index)
+        ends = answer[1:]
+        for size in self._sizes[1:]:
+            many = np.flatnonzero((counts >= _ROUND * size) & (index[1:] < self._end))
+            if not len(many):
+                break
+            ends[many] -= ends[many] % size
+        return answer
+
+    def _line_at(self, edges_s: Floats, after: Indices) -> Values:
+        """The value of the line from sample to sample at some times; NaN in gaps and outside. `after` is the index of the times."""
+        np = self._np
         inside = (after > self.first) & (after < self._end)
         right = np.where(inside, after, self.first) % self._slots
         left = np.where(inside, after - 1, self.first) % self._slots
         start = self._at[left]
         share = (edges_s - start) / np.where(inside, self._at[right] - start, 1.0)
-        raw = self._low[0]
-        before = raw.take(left, axis=1)
+        raw = self._raw
+        before = raw.take(left, axis=0)
         with np.errstate(all="ignore"):
-            line: Values = before + (raw.take(right, axis=1) - before) * share.astype(raw.dtype)
-        line[:, ~inside] = np.nan
+            line: Values = before + (raw.take(right, axis=0) - before) * share.astype(raw.dtype)[:, None]
+        if not inside.all():
+            line[~inside] = np.nan
         return line
 
-    def _take(self, level: int, begin: Indices, end: Indices, into: tuple[Values, Values]) -> None:
+    def _take(self, level: int, begin: Indices, end: Indices, into: Values) -> None:
         """Put the extremes of the entries begin..end of a level in."""
         np = self._np
         some = np.flatnonzero(end > begin)
         if not len(some):
             return
-        begin, end = begin[some], end[some]
-        lengths, slots = end - begin, self._slots // self._sizes[level]
+        slots, lengths = self._slots // self._sizes[level], (end - begin)[some]
+        begin = begin[some] % slots
         longest, total = int(lengths.max()), int(lengths.sum())
-        low, high = self._low[level], self._high[level]
+        entries, least = (self._levels[level - 1], np.minimum) if level else (self._raw, np.fmin)
         if total < _FEW or longest > 2 * FAN:
             starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-            where = (np.repeat(begin - starts, lengths) + np.arange(total)) % slots
-            least = np.fmin.reduceat(low.take(where, axis=1), starts, axis=1)
-            most = np.fmax.reduceat(high.take(where, axis=1), starts, axis=1)
+            rows = entries.take((np.repeat(begin - starts, lengths) + np.arange(total)) % slots, axis=0)
+            found = least.reduceat(rows, starts, axis=0)
+            most = found if level else np.fmax.reduceat(rows, starts, axis=0)
         else:
-            where = begin % slots
-            least, most = low.take(where, axis=1), high.take(where, axis=1)
+            last = begin + lengths - 1
+            wraps = int(last.max()) >= slots
+            found = entries.take(begin, axis=0)
+            most = found if level else found.copy()
             for step in range(1, longest):
                 # the last entry again where a range is shorter: it changes no extreme
-                where = np.minimum(begin + step, end - 1) % slots
-                entry = low.take(where, axis=1)
-                np.fmin(least, entry, out=least)
-                np.fmax(most, entry if low is high else high.take(where, axis=1), out=most)
-        into[0][:, some] = np.fmin(into[0][:, some], least)
-        into[1][:, some] = np.fmax(into[1][:, some], most)
-
-
-def _without_nan(values: Values, nothing: float, lowest: bool) -> Values:
-    import numpy as np
-
-    if lowest:
-        values[np.isnan(values)] = nothing
-    return values
+                where = np.minimum(begin + step, last)
+                rows = entries.take(where % slots if wraps else where, axis=0)
+                least(found, rows, out=found)
+                if not level:
+                    np.fmax(most, rows, out=most)
+        if not level:
+            found = np.concatenate((found, -most), axis=1)
+        into[some] = np.fmin(into[some], found)

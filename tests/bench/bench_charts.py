@@ -119,7 +119,7 @@ class Rival:
 
 def _pair(name: str, target: float, table: Table, size: tuple[int, int], what: str, tuned: bool = False) -> dict[str, object]:
     ours, rival = Ours(table, size), Rival(table, size, tuned)
-    frames = (60, 1) if what == "live" else (3, 1)
+    frames = (60, 1) if what == "live" else (10, 1)
     try:
         return compared(name, target, 3, (getattr(ours, what), frames[0]), (getattr(rival, what), frames[1]))
     finally:

@@ -173,3 +173,44 @@ def test_values_that_no_float_of_the_ring_holds_are_gaps() -> None:
     series.append(3.0, -1e300)
     assert series.view(0.0, 4.0, 1).high.tolist() == [[2.0]]
     assert series.view(0.0, 4.0, 1).low.tolist() == [[2.0]]
+
+
+def test_pieces_of_a_picture_hold_their_samples_or_those_just_before_and_lose_none() -> None:
+    """Their ends are rounded to those of blocks: by a third of a piece at most, never past the newest sample, and always alike."""
+    count = 40_000
+    random = np.random.default_rng(9)
+    at, values = np.cumsum(random.exponential(1.0, count)), random.standard_normal((2, count))
+    series = Series(count, 2)
+    series.extend(at, values)
+    for step in (3.0, 40.0, 300.0, 2500.0):
+        edges = np.arange(1.0, at[-1] + 3 * step, step)
+        low, high = series.spans(edges)
+        least, most = series.between(edges)
+        assert np.nanmin(low) == np.nanmin(least)
+        assert np.nanmax(high) == np.nanmax(most)
+        wide_low, wide_high = series.between(edges[:-1] - 0.6 * step)[0], series.between(edges[:-1] - 0.6 * step)[1]
+        for piece in range(1, len(edges) - 2):
+            first = np.fmin(least[:, piece], wide_low[:, piece]) if piece < wide_low.shape[1] else least[:, piece]
+            last = np.fmax(most[:, piece], wide_high[:, piece]) if piece < wide_high.shape[1] else most[:, piece]
+            line = series._line_at(edges[piece : piece + 2], series.index_of(edges[piece : piece + 2]))
+            assert (np.fmin(first, np.fmin(*line)) <= low[:, piece]).all() or np.isnan(low[:, piece]).any()
+            assert (np.fmax(last, np.fmax(*line)) >= high[:, piece]).all() or np.isnan(high[:, piece]).any()
+        parts = [series.spans(edges[start : start + 12])[0][:, 1:] for start in range(0, len(edges) - 12, 10)]
+        for number, part in enumerate(parts):
+            np.testing.assert_array_equal(part, low[:, 10 * number + 1 : 10 * number + 11])
+
+
+def test_few_pieces_and_many_answer_the_same() -> None:
+    """One is summed up alone, many at once."""
+    random = np.random.default_rng(2)
+    values = random.standard_normal((3, 9000))
+    values[:, 2000:2300] = np.nan
+    series = Series(4000, 3)
+    series.extend(np.arange(9000.0), values)
+    edges = np.sort(random.uniform(4000, 9300, 60))
+    low, high = series.between(edges)
+    for piece in range(59):
+        alone_low, alone_high = series.between(edges[piece : piece + 2])
+        np.testing.assert_array_equal(alone_low[:, 0], low[:, piece])
+        np.testing.assert_array_equal(alone_high[:, 0], high[:, piece])
+    assert series.between(edges[:1])[0].shape == (3, 0)

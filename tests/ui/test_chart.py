@@ -18,6 +18,7 @@ from ui.widgets import chart_math
 from ui.widgets.chart_loader import ChartLoader
 from ui.widgets.chart_overlay import Mark
 from ui.widgets.chart_scale import Scale, round_low
+from ui.widgets.chart_text import LEFT, RIGHT, Words
 from ui.widgets.time_chart import CurveSpec, TimeChart
 from ui.widgets.trend import paint_trend
 
@@ -227,6 +228,38 @@ def test_a_trend_is_painted_without_any_library(qapp: QApplication) -> None:
     with_spike = painted([1.0] * 5000 + [9.0] + [1.0] * 5000, limit=4.0)
     assert with_spike not in (nothing, painted([1.0] * 10_001, limit=4.0))
     assert painted([5.0]) != nothing
+
+
+def test_a_trend_leaves_the_painter_as_it_was_and_a_gap_changes_only_its_place(qapp: QApplication) -> None:
+    image = QImage(120, 24, QImage.Format.Format_RGB32)
+    with QPainter(image) as painter:
+        painter.setPen(QColor("red"))
+        paint_trend(painter, QRectF(0, 0, 120, 24), (1, 2.5, 3), QColor("white"), 2.0)
+        assert painter.pen().color() == QColor("red")
+        assert not painter.testRenderHint(QPainter.RenderHint.Antialiasing)
+    whole = painted([5.0, 1.0] * 30)
+    for gap in (None, math.nan, math.inf):
+        found = painted([*([5.0, 1.0] * 29), 5.0, gap])
+        assert found != whole
+        inked = [any(found.pixelColor(x, y).lightness() > 60 for y in range(24)) for x in range(120)]
+        assert all(inked[:116])
+        assert not any(inked[119:]), "what is not known is not painted"
+
+
+def test_words_are_laid_out_once_and_forgotten_when_they_are_many(qapp: QApplication) -> None:
+    words, image = Words(), QImage(80, 20, QImage.Format.Format_RGB32)
+    with QPainter(image) as painter:
+        for number in range(2000):
+            words.draw(painter, QRectF(0, 0, 80, 20), RIGHT, f"{number} <b>", "muted")
+        assert len(words._known) <= 600
+        image.fill(QColor("black"))
+        painter.setPen(QColor("white"))
+        words.draw(painter, QRectF(0, 0, 80, 20), RIGHT, "12 ms", "muted")
+        words.draw(painter, QRectF(0, 0, 80, 20), LEFT, "", "muted")
+    inked = [x for x in range(80) if any(image.pixelColor(x, y).lightness() > 60 for y in range(20))]
+    assert inked
+    assert inked[0] > 20
+    assert inked[-1] >= 76
 
 
 def test_a_logarithmic_axis_keeps_the_calm_time_readable() -> None:

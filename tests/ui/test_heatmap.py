@@ -90,7 +90,7 @@ def test_the_latency_view_shows_it_by_a_switch(qtbot, qapp: QApplication) -> Non
         )
         cockpit.latency.add(cockpit.latency.digest.points([reading]))
     curves = view.charts[0].grab().toImage()
-    view.heat_button.click()
+    view.show_view("Heat")
     heat = cockpit.latency.heat(view.series)
     assert heat is not None
     assert heat.end >= 58
@@ -100,5 +100,5 @@ def test_the_latency_view_shows_it_by_a_switch(qtbot, qapp: QApplication) -> Non
     view.node.setCurrentIndex(1)
     assert not view.charts[0]._scale.log, "a single node has its curves"
     view.node.setCurrentIndex(0)
-    view.heat_button.click()
+    view.show_view("Time")
     assert not view.charts[0]._scale.log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QRect
-from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtGui import QColor, QImage, QPainter, QRegion
 from PySide6.QtWidgets import QApplication
 
 from cockpit.domain.series import Series
@@ -122,6 +122,94 @@ def test_a_spike_of_one_sample_is_seen_at_every_zoom(width: int, ratio: float, q
             image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height() - high, image.height() - high + 9)
         }
         assert seen - {GROUND.name(), "#2c3541"}, (zoom, width)
+
+
+class ByColumns(StripPicture):
+    """Paints one column after the other, as the live strip does."""
+
+    def _by_rows(self) -> bool:
+        return False
+
+
+def noisy(count: int, calm: float, gaps: float = 0.0, seed: int = 1) -> Series:
+    random = np.random.default_rng(seed)
+    values = np.abs(random.standard_normal((4, count)) * (1 - calm) + np.sin(np.arange(count) / 300) * 3 + 4)
+    values[:, count // 3 : count // 3 + count // 50] = np.nan
+    values[random.random((4, count)) < gaps] = np.nan
+    series = Series(count, 4)
+    series.extend(np.cumsum(random.exponential(1.0, count)), values)
+    return series
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize(("calm", "gaps"), [(0.0, 0.0), (0.98, 0.0), (0.8, 0.9)])
+def test_zoomed_and_panned_equals_painted_column_by_column(ratio: float, calm: float, gaps: float, qapp: QApplication) -> None:
+    """Whole pictures go to the screen row by row; panned ones keep what they had; both must be what the live strip would have painted."""
+    series, random = noisy(60_000, calm, gaps), np.random.default_rng(3)
+    picture, drawn = StripPicture(), 0
+    for step_s in (190.0, 45.0, 9.0, 1.3, 0.04):
+        found = look(ratio=ratio, step_s=step_s)
+        end = int(series.last_s / found.step_s * random.uniform(0.3, 1.0))
+        for turn in range(5):
+            picture.show(series, found, end)
+            reference = ByColumns()
+            reference.show(series, found, end)
+            # panned before it was drawn, too
+            if turn != 1:
+                assert shown(picture, found) == shown(reference, found), (step_s, turn)
+                assert shown(picture, found) == shown(reference, found), "and once more"
+                drawn += 1
+            end += int(random.integers(-250, 250))
+    assert drawn == 20
+
+
+def test_panning_paints_only_what_comes_into_sight(qapp: QApplication) -> None:
+    series, picture, found = noisy(60_000, 0.5), StripPicture(), look(width=1000, step_s=10.0)
+    picture.show(series, found, 3000)
+    before = picture.painted
+    for end in (3040, 2900, 3100):
+        assert not picture.show(series, found, end)
+    assert picture.painted - before == 40 + 140 + 200
+
+
+def test_a_part_of_a_zoomed_picture_is_what_it_was(qapp: QApplication) -> None:
+    """The crosshair has a strip painted again."""
+    series, picture, found = noisy(60_000, 0.5), StripPicture(), look(width=300, step_s=100.0)
+    picture.show(series, found, 500)
+    image = shown(picture, found)
+    again = QImage(image.size(), image.format())
+    again.fill(QColor("#ff00ff"))
+    with QPainter(again) as painter:
+        picture.draw(painter, 0.0, 0.0, QRegion(QRect(100, 0, 5, found.height)))
+    assert again.copy(100, 0, 5, found.height) == image.copy(100, 0, 5, found.height)
+    assert again.pixelColor(99, 50).name() == again.pixelColor(105, 50).name() == "#ff00ff"
+
+
+def test_curves_of_the_grounds_colour_do_not_hide_its_lines(qapp: QApplication) -> None:
+    """Rows know the ground by its colour: such pictures are painted column by column."""
+    series, found = noisy(60_000, 0.5), look(width=300, step_s=100.0, strokes=(Stroke(GROUND),) * 4)
+    picture, reference = StripPicture(), ByColumns()
+    for one in (picture, reference):
+        one.show(series, found, 500)
+    assert shown(picture, found) == shown(reference, found)
+    assert not picture._by_rows()
+
+
+@pytest.mark.parametrize("move", [-400, -7, 7, 399])
+def test_a_spike_of_one_sample_stays_in_sight_while_panning(move: int, qapp: QApplication) -> None:
+    values = np.ones((4, 200_000))
+    values[1, 123_456] = 9.5
+    series, picture = Series(200_000, 4), StripPicture()
+    series.extend(np.arange(200_000.0), values)
+    for step_s in (0.01, 0.7, 20.0, 150.0):
+        found = look(800, 1.0, step_s)
+        end = int(123_456 / step_s) + 1 + 400
+        picture.show(series, found, end)
+        picture.show(series, found, end + move)
+        image = shown(picture, found)
+        x = 800 - 401 - move
+        tops = {image.pixelColor(min(799, max(0, c)), y).name() for c in range(x - 1, x + 3) for y in range(4, 14)}
+        assert tops - {GROUND.name()}, step_s
 
 
 def test_steps_stay_while_a_window_keeps_its_length() -> None:

@@ -18,8 +18,8 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from ui.models.text import plain
 from ui.theme import theme_of
+from ui.widgets.chart_marks import Mark, Span, sign_of
 from ui.widgets.chart_math import time_label, time_step_s
-from ui.widgets.chart_overlay import Mark
 from ui.widgets.chart_scale import Scale
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Shown(Struct):
     band: tuple[float, float] | None
     marks: Sequence[Mark]
     at_s: float | None
+    spans: Sequence[Span] = ()
 
 
 def iso(at_s: float) -> str:
@@ -85,6 +86,7 @@ def svg_text(shown: Shown, colour: Callable[[str], str]) -> str:
     if shown.band is not None:
         top, bottom = y_of(shown.band[1]), y_of(shown.band[0])
         parts.append(f'<rect x="{_LEFT}" y="{top:.1f}" width="{wide}" height="{bottom - top:.1f}" fill="{colour("band")}" opacity="0.2"/>')
+    parts.extend(_spans(shown, (start, end), x_of, colour))
     for tick in shown.scale.ticks(high):
         value = shown.scale.value_of(tick)
         parts.append(_line(_LEFT, y_of(value), _LEFT + wide, y_of(value), colour("line")))
@@ -95,8 +97,26 @@ def svg_text(shown: Shown, colour: Callable[[str], str]) -> str:
     for mark in shown.marks:
         if start <= mark.at_us / 1e6 <= end:
             parts.append(_line(x_of(mark.at_us / 1e6), _TOP, x_of(mark.at_us / 1e6), _TOP + high, colour("text")))
-            parts.append(_label(x_of(mark.at_us / 1e6) + 4, _TOP + 12, plain(mark.text, 60), colour("text")))
+            parts.append(_label(x_of(mark.at_us / 1e6) + 4, _TOP + 12, sign_of(mark.kind) + plain(mark.text, 60), colour("text")))
     return "\n".join([*parts, *_curves(shown, wide, x_of, y_of, colour), "</svg>"]) + "\n"
+
+
+def _spans(shown: Shown, window: tuple[float, float], x_of: Callable[[float], float], colour: Callable[[str], str]) -> list[str]:
+    """Freezes as tinted ground, sessions as lines where they begin, both with their names at the foot."""
+    parts, high = [], _HEIGHT - _TOP - _BOTTOM
+    for span in shown.spans:
+        left, right = max(window[0], span.start_us / 1e6), min(window[1], span.end_us / 1e6)
+        if left >= right:
+            continue
+        if span.kind == "freeze":
+            wide = x_of(right) - x_of(left)
+            parts.append(
+                f'<rect x="{x_of(left):.1f}" y="{_TOP}" width="{wide:.1f}" height="{high}" fill="{colour("warning")}" opacity="0.12"/>'
+            )
+        elif span.start_us / 1e6 >= window[0]:
+            parts.append(_line(x_of(left), _TOP, x_of(left), _TOP + high, colour("muted")))
+        parts.append(_label(x_of(left) + 4, _TOP + high - 6, sign_of(span.kind) + plain(span.text, 60), colour("text")))
+    return parts
 
 
 def _curves(

@@ -124,8 +124,30 @@ def time_label(at_s: float, step_s: float) -> str:
     except (OverflowError, ValueError, OSError):
         return ""
     if at.hour == at.minute == at.second == 0 and step_s >= 60:
-        return f"{at:%m-%d}"
-    return f"{at:%H:%M:%S}" if step_s < 60 else f"{at:%H:%M}"
+        return f"{at.month:02}-{at.day:02}"
+    # by hand: strftime imports a module each time
+    return f"{at.hour:02}:{at.minute:02}:{at.second:02}" if step_s < 60 else f"{at.hour:02}:{at.minute:02}"
+
+
+def first_tick(start_s: float, step_s: float, origin_s: float | None = None) -> float:
+    """The first time label from `start_s` on: round in UTC, or counted from an origin."""
+    origin = origin_s or 0.0
+    return origin + math.ceil((start_s - origin) / step_s) * step_s
+
+
+def since_label(seconds: float, step_s: float = 1.0) -> str:
+    """A time counted from an origin: +40 s, +5 min, -30 s, +1 h 30; `step_s` says whether seconds matter."""
+    whole = round(abs(seconds))
+    sign = "-" if seconds < 0 and whole else "+" if whole else ""
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if whole < 60:
+        return f"{sign}{rest} s" if whole else "0"
+    if hours >= 48 and not whole % 3600:
+        days = f"{sign}{hours // 24} d"
+        return days if not hours % 24 else f"{days} {hours % 24} h"
+    if hours:
+        return f"{sign}{hours} h" + (f" {minutes:02}" if minutes or step_s < 60 else "")
+    return f"{sign}{minutes} min" + (f" {rest:02}" if rest and step_s < 60 else "")
 
 
 def spread(wanted: Sequence[float], distance: float, low: float, high: float) -> list[float]:

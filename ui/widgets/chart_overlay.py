@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 from PySide6.QtCore import QLineF, QPoint, QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ui.bridge import guarded
 from ui.models.text import plain
 from ui.theme import Theme, font, theme_of
+from ui.widgets.chart_marks import Mark as Mark
+from ui.widgets.chart_marks import Span, joined, paint_label, paint_lines, paint_spans, sign_of, touching
 from ui.widgets.chart_math import spread
+from ui.widgets.chart_text import LEFT, RIGHT, Words
 
 NAMED = 4  # marks that carry their names; the others are lines, named under the crosshair
 TOUCH_PX = 6
-
-
-_LINES = {"rollback": Qt.PenStyle.DashLine, "alert": Qt.PenStyle.DotLine}
-_SIGNS = {"rollback": "▼ ", "alert": "■ "}
-
-
-class Mark(Struct, frozen=True):
-    """Something that happened: kind is deploy, rollback or alert."""
-
-    at_us: int
-    kind: str
-    text: str
 
 
 class EndLabel(Struct, frozen=True):
@@ -47,8 +38,10 @@ class Overlay(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.area = QRectF()
         self.span = (0.0, 1.0)
+        self._words = Words()
         self.marks: tuple[Mark, ...] = ()
         self.marks_named = True
+        self.spans: tuple[Span, ...] = ()
         self.ends: tuple[EndLabel, ...] = ()
         self.band = ("", 0.0)  # its name, and the height of its upper edge
         self.message = ("", "")
@@ -88,10 +81,7 @@ class Overlay(QWidget):
 
     def _mark_at(self, at_s: float | None) -> Mark | None:
         """The mark that the crosshair stands on, which is then named however old it is."""
-        if at_s is None or not self.marks:
-            return None
-        close = min(self.marks, key=lambda m: abs(m.at_us / 1e6 - at_s))
-        return close if abs(self.x_of(close.at_us / 1e6) - self.x_of(at_s)) <= TOUCH_PX else None
+        return None if at_s is None else touching(self.marks, at_s, self.x_of, TOUCH_PX)
 
     @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -101,8 +91,9 @@ class Overlay(QWidget):
             if self.message[0]:
                 self._paint_message(painter, theme)
             else:
+                spans = paint_spans(painter, theme, self.spans, self.area, self.x_of)
                 self._paint_band_name(painter, theme)
-                self._paint_marks(painter, theme)
+                self._paint_marks(painter, theme, spans if self.marks_named else [])
                 self._paint_ends(painter, theme)
             if self.stale:
                 self._paint_stale(painter, theme)
@@ -116,42 +107,18 @@ class Overlay(QWidget):
 
     @property
     def named(self) -> list[Mark]:
-        """The marks in sight that carry their names: the newest few, and first the one under the crosshair."""
+        """The marks in sight that carry their names: the newest few, close ones as one, and first the one under the crosshair."""
         start, end = self.span
         seen = sorted((m for m in self.marks if start <= m.at_us / 1e6 <= end), key=lambda m: -m.at_us)
-        newest = seen[:NAMED] if self.marks_named else []
+        newest = joined(seen, self.x_of)[:NAMED] if self.marks_named else []
         return newest if self._touched is None or self._touched in newest else [self._touched, *newest]
 
-    def _paint_marks(self, painter: QPainter, theme: Theme) -> None:
-        line = QColor(theme.text)
-        line.setAlphaF(0.55)
-        for mark in self.marks:
-            x = round(self.x_of(mark.at_us / 1e6)) + 0.5
-            if self.area.left() <= x <= self.area.right():
-                ink = theme.bad if mark.kind == "alert" else line
-                painter.setPen(QPen(ink, 1, _LINES.get(mark.kind, Qt.PenStyle.SolidLine)))
-                painter.drawLine(QLineF(x, self.area.top(), x, self.area.bottom()))
+    def _paint_marks(self, painter: QPainter, theme: Theme, spans: Sequence[tuple[float, str]]) -> None:
+        paint_lines(painter, theme, self.marks, self.area, self.x_of)
         taken: list[QRectF] = []
-        for mark in self.named:
-            self._paint_name(painter, theme, mark, taken)
-
-    def _paint_name(self, painter: QPainter, theme: Theme, mark: Mark, taken: list[QRectF]) -> None:
-        face = font("muted")
-        metrics = QFontMetrics(face)
-        x = round(self.x_of(mark.at_us / 1e6)) + 0.5
-        text = metrics.elidedText(_SIGNS.get(mark.kind, "▲ ") + plain(mark.text, 60), Qt.TextElideMode.ElideMiddle, 200)
-        box = QRectF(x + 3, self.area.top() + 2, metrics.horizontalAdvance(text) + 8, metrics.height() + 2)
-        if box.right() > self.area.right():
-            box.moveRight(x - 3)
-        while any(box.intersects(other) for other in taken):
-            box.translate(0, box.height() + 2)
-        if box.bottom() > self.area.bottom():
-            return
-        taken.append(box)
-        painter.setFont(face)
-        painter.fillRect(box, theme.raised)
-        painter.setPen(theme.text)
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        marks = [(round(self.x_of(m.at_us / 1e6)) + 0.5, sign_of(m.kind) + plain(m.text, 60)) for m in self.named]
+        for x, words in (*marks, *spans):
+            paint_label(painter, theme, words, x, self.area, taken)
 
     def _paint_band_name(self, painter: QPainter, theme: Theme) -> None:
         """Above the band's upper edge, or below it where there is no room above."""
@@ -178,7 +145,7 @@ class Overlay(QWidget):
             painter.drawLine(QPointF(x, y), QPointF(x + 6, y))
             painter.setPen(theme.muted if self.stale else theme.text)
             box = QRectF(x + 10, y - height / 2, 60, height)
-            painter.drawText(box, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, end.text)
+            self._words.draw(painter, box, LEFT, end.text, "muted")
 
     def _paint_message(self, painter: QPainter, theme: Theme) -> None:
         title, hint = self.message
@@ -215,8 +182,17 @@ class ReadOut(QWidget):
     def __init__(self, title: str, curves: Sequence[Any], widest: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title, self._curves, self._widest = title, tuple(curves), widest
+        self._words = Words()
+        self._fixed, self._fixed_known = QPixmap(), cast(object, None)
+        self._places: list[int] = []
+        self._room = (0, 0)
         self._when, self._values = "", tuple("" for _ in self._curves)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def set_title(self, title: str) -> None:
+        """Another title."""
+        self._title = title
+        self.update()
 
     @property
     def text(self) -> str:
@@ -246,33 +222,49 @@ class ReadOut(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Title and moment on the left, values right-aligned in fixed places."""
         theme = theme_of(self)
-        strong, body, muted = font("strong"), font("number"), font("muted")
-        metrics, small = QFontMetrics(body), QFontMetrics(muted)
+        fixed = self._fixed_words(theme)
         with QPainter(self) as painter:
-            right = self.width()
-            value_px = metrics.horizontalAdvance(self._widest)
-            for curve, value in reversed(tuple(zip(self._curves, self._values, strict=True))):
-                painter.setFont(body)
-                painter.setPen(theme.text)
-                painter.drawText(QRect(right - value_px, 0, value_px, self.height()), _RIGHT, value)
-                name_px = small.horizontalAdvance(curve.title)
-                painter.setFont(muted)
+            painter.drawPixmap(0, 0, fixed)
+            painter.setPen(theme.text)
+            painter.setFont(font("number"))
+            for right, value in zip(self._places, self._values, strict=True):
+                self._words.draw(painter, QRectF(0, 0, right, self.height()), RIGHT, value, "number")
+            left, room = self._room
+            painter.setFont(muted := font("muted"))
+            painter.setPen(theme.muted)
+            if room >= QFontMetrics(muted).horizontalAdvance(self._when):
+                self._words.draw(painter, QRectF(left, 0, room, self.height()), LEFT, self._when, "muted")
+
+    def _fixed_words(self, theme: Theme) -> QPixmap:
+        """Title and names, which seldom are others; finds the places of what changes."""
+        strong, body, muted = font("strong"), font("number"), font("muted")
+        ratio = self.devicePixelRatioF()
+        known = (self.width(), self.height(), ratio, theme.name, self._title, strong.key(), body.key(), muted.key())
+        if known == self._fixed_known:
+            return self._fixed
+        self._fixed_known, self._places = known, []
+        self._fixed = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
+        self._fixed.setDevicePixelRatio(ratio)
+        self._fixed.fill(Qt.GlobalColor.transparent)
+        value_px, small = QFontMetrics(body).horizontalAdvance(self._widest), QFontMetrics(muted)
+        right, middle = self.width(), self.height() / 2
+        with QPainter(self._fixed) as painter:
+            painter.setFont(muted)
+            for curve in reversed(self._curves):
+                self._places.insert(0, right)
+                right -= value_px + (name_px := small.horizontalAdvance(curve.title))
                 painter.setPen(theme.muted)
-                painter.drawText(QRect(right - value_px - name_px, 0, name_px, self.height()), _LEFT, curve.title)
-                right -= value_px + name_px + 6
-                middle = self.height() / 2
+                painter.drawText(QRect(right, 0, name_px, self.height()), _LEFT, curve.title)
+                right -= 6
                 painter.setPen(QPen(theme.colour(curve.tone), 2, Qt.PenStyle.DashLine if curve.dashed else Qt.PenStyle.SolidLine))
                 painter.drawLine(QLineF(right - 10, middle, right, middle))
                 right -= 22
             painter.setFont(strong)
             painter.setPen(theme.text)
             painter.drawText(QRect(0, 0, max(0, right), self.height()), _LEFT, self._title)
-            used = QFontMetrics(strong).horizontalAdvance(self._title) + 12
-            painter.setFont(muted)
-            painter.setPen(theme.muted)
-            if right - used >= small.horizontalAdvance(self._when):
-                painter.drawText(QRect(used, 0, right - used, self.height()), _LEFT, self._when)
+        used = QFontMetrics(strong).horizontalAdvance(self._title) + 12
+        self._room = (used, right - used)
+        return self._fixed
 
 
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

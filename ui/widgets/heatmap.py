@@ -1,4 +1,4 @@
-"""A heat map of latency over time: every sample counts, in columns that are painted once and then scroll. numpy is imported on first use.
+"""A heat map of latency over time: every sample counts, in columns that are painted once and then scroll.
 
 Each column is shaded by the share of its own samples, so that a quiet hour is as readable as a busy one; one sample among thousands is
 never darker than the faintest shade that can be seen.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from PySide6.QtGui import QImage
+import numpy as np
+from PySide6.QtGui import QColor
 
 from ui.theme import Theme, blend
 from ui.widgets.strip_paint import StripPicture, Stroke
@@ -37,31 +39,39 @@ def limits_ms(bounds_s: Sequence[float]) -> tuple[float, float]:
 class HeatPicture(StripPicture):
     """A StripPicture of a Heat: its look's strokes are the colours of few, many and most samples."""
 
-    def _paint_rows(self, lying: QImage, pixels: Values, columns: Indices) -> None:
-        import numpy as np
+    def _by_rows(self) -> bool:
+        return False
 
+    def _paint_columns(self, lying: Values, columns: Indices) -> None:
         look = self._look
         heat: Heat | None = self._series
         if look is None:
             return
-        pixels[:] = look.ground.rgb()
+        lying[:] = look.ground.rgb()
         if heat is None or not heat.end:
             return
         counts = heat.spread(np.arange(columns[0], columns[-1] + 2, dtype=np.float64) * look.step_s)
         most = counts.max(axis=1, keepdims=True)
         share = np.sqrt(counts / np.maximum(most, 1.0))
         shade = np.where(counts > 0, 1 + np.rint(share * (_SHADES - 2)), 0).astype(np.int64)
-        # each pixel of the axis lies in one bucket
-        places = look.high - (np.arange(look.height) + 0.5) * (look.high - look.low) / look.height
-        finite = np.array([b for b in heat.bounds_s if b < math.inf]) * 1e3
-        bucket = np.minimum(np.searchsorted(finite, 10.0**places), len(heat.bounds_s) - 1)
-        pixels[:] = _shades(look.ground.rgb(), look.strokes)[shade][:, bucket]
+        inks = tuple(stroke.colour.rgb() for stroke in look.strokes if stroke is not None)
+        buckets = _buckets(look.low, look.high, look.height, heat.bounds_s)
+        _shades(look.ground.rgb(), inks)[shade].take(buckets, axis=1, out=lying, mode="clip")
 
 
-def _shades(ground: int, strokes: Sequence[Stroke | None]) -> Values:
-    import numpy as np
+@lru_cache(maxsize=16)
+def _buckets(low: float, high: float, height: int, bounds_s: tuple[float, ...]) -> Indices:
+    """The bucket in which each pixel of the axis lies, from the top."""
+    places = high - (np.arange(height) + 0.5) * (high - low) / height
+    finite = np.array([b for b in bounds_s if b < math.inf]) * 1e3
+    answer: Indices = np.minimum(np.searchsorted(finite, 10.0**places), len(bounds_s) - 1)
+    return answer
 
-    few, many, most = (stroke.colour for stroke in strokes if stroke is not None)
+
+@lru_cache(maxsize=16)
+def _shades(ground: int, inks: tuple[int, ...]) -> Values:
+    """The colours from none to most samples; made once for each theme, for blending costs more than a frame."""
+    few, many, most = (QColor.fromRgb(ink) for ink in inks)
     half = (_SHADES - 1) * 2 // 3
     shades = [blend(few, many, i / half) for i in range(half)]
     rest = _SHADES - 1 - half

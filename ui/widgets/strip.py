@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QRegion
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QPixmap, QRegion
 from PySide6.QtWidgets import QWidget
 
 from ui.bridge import guarded
 from ui.theme import Theme, font, theme_of
-from ui.widgets.chart_math import time_label, time_step_s
+from ui.widgets.chart_math import first_tick, since_label, time_label, time_step_s
+from ui.widgets.chart_text import RIGHT, TOP, Words
 from ui.widgets.strip_paint import Look, StripPicture, Stroke
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 AXIS_PX = 62
 END_PX = 52
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_TOP = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
 
 
 class Columns:
@@ -54,10 +53,12 @@ class Strip(QWidget):
         self._tick_text = tick_text
         self.picture = StripPicture()
         self.time_axis = True
+        self.origin_s: float | None = None  # times are told as counted from here
         self.span = (0.0, 1.0)
         self._scale: Scale | None = None
-        self._columns = Columns()
+        self._columns, self._words = Columns(), Words()
         self._area: QRect | None = None
+        self._axis, self._axis_known = QPixmap(), cast(object, None)
 
     @property
     def area(self) -> QRect:
@@ -104,7 +105,6 @@ class Strip(QWidget):
         theme, area, asked = theme_of(self), self.area, event.region()
         with QPainter(self) as painter:
             for rest in (
-                QRect(0, 0, area.left(), self.height()),
                 QRect(area.right() + 1, 0, self.width() - area.right() - 1, self.height()),
                 QRect(area.left(), 0, area.width(), area.top()),
                 QRect(area.left(), area.bottom() + 1, area.width(), self.height() - area.bottom() - 1),
@@ -114,15 +114,30 @@ class Strip(QWidget):
             self.picture.draw(painter, area.left(), area.top(), asked)
             if asked.subtracted(QRegion(area)).isEmpty():
                 return
+            if asked.intersects(QRect(0, 0, area.left(), self.height())):
+                painter.drawPixmap(0, 0, self._value_axis(area, theme))
             painter.setPen(QPen(theme.line, 1))
             painter.drawLine(area.left() - 1, area.top(), area.left() - 1, area.bottom())
             painter.drawLine(area.left(), area.bottom() + 1, area.right(), area.bottom() + 1)
             painter.setPen(theme.muted)
             painter.setFont(font("muted"))
-            if asked.intersects(QRect(0, 0, area.left(), self.height())):
-                self._paint_values(painter, area)
             if self.time_axis and asked.intersects(QRect(0, area.bottom() + 1, self.width(), self.height())):
                 self._paint_times(painter, area)
+
+    def _value_axis(self, area: QRect, theme: Theme) -> QPixmap:
+        """The ground left of the curves with its values, which seldom are others."""
+        scale, ratio, face = self._scale, self.devicePixelRatioF(), font("muted")
+        known = (area.getRect(), self.height(), ratio, theme.name, face.key(), scale and (scale.limits, scale.log))
+        if known != self._axis_known:
+            self._axis_known = known
+            self._axis = QPixmap(round(area.left() * ratio), round(self.height() * ratio))
+            self._axis.setDevicePixelRatio(ratio)
+            self._axis.fill(theme.surface)
+            with QPainter(self._axis) as painter:
+                painter.setPen(theme.muted)
+                painter.setFont(face)
+                self._paint_values(painter, area)
+        return self._axis
 
     def _paint_values(self, painter: QPainter, area: QRect) -> None:
         scale = self._scale
@@ -133,15 +148,16 @@ class Strip(QWidget):
             share = scale.share(value)
             if -1e-9 <= share <= 0.94:  # one at the very top would be cut in half
                 y = area.bottom() - share * area.height()
-                painter.drawText(QRectF(0, y - 10, area.left() - 5, 20), _RIGHT, self._tick_text(value))
+                self._words.draw(painter, QRectF(0, y - 10, area.left() - 5, 20), RIGHT, self._tick_text(value), "muted")
 
     def _paint_times(self, painter: QPainter, area: QRect) -> None:
         start, end = self.span
         step = time_step_s(end - start, area.width())
-        at = math.ceil(start / step) * step
+        at = first_tick(start, step, self.origin_s)
         while at <= end:
             x = area.left() + (at - start) / (end - start) * area.width()
-            painter.drawText(QRectF(x - 46, area.bottom() + 3, 92, 20), _TOP, time_label(at, step))
+            words = time_label(at, step) if self.origin_s is None else since_label(at - self.origin_s, step)
+            self._words.draw(painter, QRectF(x - 46, area.bottom() + 3, 92, 20), TOP, words, "muted")
             at += step
 
 

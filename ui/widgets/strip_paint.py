@@ -1,19 +1,21 @@
 """The picture of many curves over time, in columns of one pixel: while time goes on, only what is new is painted.
 
 Column k covers the time from k x step to (k+1) x step and is painted from the samples alone, so a picture that was painted piece by
-piece equals one painted at once. It is kept in a ring: nothing is moved when it scrolls. numpy is imported on first use.
+piece equals one painted at once. It is kept in a ring: nothing is moved when it scrolls.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import shiboken6
+import numpy as np
 from msgspec import Struct
-from PySide6.QtCore import QRectF, Qt
+from msgspec.structs import replace
+from PySide6.QtCore import QPointF, QRect, QRectF
 from PySide6.QtGui import QColor, QImage, QPainter, QRegion
+
+from ui.widgets.strip_rows import Grounds, Rows, Spans, blend, soft_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 SMOOTH = 16  # with more curves than so many their edges are whole pixels: nobody could tell them apart
 DASH_PX = 5  # of a dashed curve: so many columns painted, so many not
 LINE_PX = 1.3
+TALL_PX = 16  # what is taller ends at whole pixels: among noise or beside a jump nobody sees the difference
+WIDE = 100  # so many columns at once are painted row by row
+_BAND = 64  # rows that are painted at a time where they go to the screen at once: as many as stay in the processor's cache
 _TILE = 64  # columns that are set up at a time: as many as stay in the processor's cache
 
 
@@ -69,6 +74,10 @@ class StripPicture:
         self._look: Look | None = None
         self._series: Any = None
         self._end = 0  # the column after the newest one in the picture
+        self._origin = 0  # the column that was first when all was painted: the ring's first
+        self._grounds: Grounds | None = None
+        self._pending: tuple[Indices, Spans] | None = None  # a picture that is not in the ring yet, and what its curves cover
+        self._drawn = False  # whether that one was drawn
         self._known = (0, 0, 0)  # oldest sample and newest sample when last painted, and the column that was not yet complete
 
     @property
@@ -88,7 +97,7 @@ class StripPicture:
         if whole:
             if (self.image.width(), self.image.height()) != (width, look.height):
                 self.image = QImage(width, look.height, QImage.Format.Format_RGB32)
-            self._look, self._series = look, series
+            self._look, self._series, self._grounds, self._origin, self._pending = look, series, None, end - width, None
         before, self._end = self._end, end
         self.changed = [(end - width, end)] if whole else self._stale(before, end)
         for first, last in self.changed:
@@ -108,50 +117,119 @@ class StripPicture:
         if series.end != newest:
             pieces = [p for p in pieces if p[0] < before] + [(min(column, before), end)]
         if series.first != first:
-            pieces.append((end - look.width, _column(series.first_s, look.step_s) + 1))
+            pieces.append((end - look.width, _column(series.first_s, look.step_s) + 2))
         return pieces
 
     def _paint(self, first: int, last: int) -> None:
-        """Paint columns first..last from nothing: lying down, for a painter writes along rows many times faster, and set up afterwards."""
-        import numpy as np
-
+        """Paint columns first..last from nothing."""
         look = self._look
         if look is None or last <= first:
             return
+        self._settle()
         self.painted += last - first
-        lying = QImage(look.height, last - first, QImage.Format.Format_RGB32)
-        source, ring = _pixels(lying), _pixels(self.image)
-        self._paint_rows(lying, source, np.arange(first, last))
+        ring, columns = _pixels(self.image), np.arange(first, last)
+        if last - first >= WIDE and self._by_rows():
+            self._pending, self._drawn = (columns, self._spans(columns)), False
+            if last - first < look.width:
+                self._settle()
+            return
+        # lying down, for memory is written along rows many times faster, and set up afterwards
+        lying = np.empty((last - first, look.height), dtype=np.uint32)
+        self._paint_columns(lying, columns)
         done = 0
-        for x, count in _pieces(first % look.width, last - first, look.width):
+        for x, count in self._places(columns):
             for start in range(0, count, _TILE):
                 upto = min(count, start + _TILE)
-                ring[:, x + start : x + upto] = source[done + start : done + upto].T
+                ring[:, x + start : x + upto] = lying[done + start : done + upto].T
             done += count
 
-    def _paint_rows(self, lying: QImage, pixels: Values, columns: Indices) -> None:
-        """Paint columns of the picture as rows of `lying`, whose pixels are `pixels`."""
-        import numpy as np
+    def _places(self, columns: Indices) -> list[tuple[int, int]]:
+        """Where in the ring columns are, as pieces that do not cross its end."""
+        width = self.image.width()
+        return _pieces((int(columns[0]) - self._origin) % width, len(columns), width)
 
-        look, series = self._look, self._series
+    def _paint_columns(self, lying: Values, columns: Indices) -> None:
+        """Paint columns of the picture as rows of pixels."""
+        look, grounds = self._look, self._ground()
         if look is None:
             return
-        _fill_ground(pixels, look, columns)
-        if series is not None:
-            extremes = series.spans(np.arange(columns[0], columns[-1] + 2, dtype=np.float64) * look.step_s)
-            with QPainter(lying) as painter:
-                painter.setPen(Qt.PenStyle.NoPen)
-                _paint_curves(painter, pixels, look, columns, extremes)
+        lying[:] = grounds.plain
+        lying[_dotted(columns)] = grounds.dotted
+        if self._series is None:
+            return
+        spans, colours = self._spans(columns), _colours(look)
+        rows = zip(lying, spans.starts.tolist(), spans.ends.tolist(), strict=True)
+        inks = colours.tolist()
+        for line, starts, ends in rows:
+            for start, end, ink in zip(starts, ends, inks, strict=True):
+                if end > start:
+                    line[start:end] = ink
+        for soft in soft_pixels(spans, colours):
+            blend(lying.T, soft.rows, soft.columns, soft.colours, soft.shares)
+
+    def _by_rows(self) -> bool:
+        """Whether many columns at once are painted row by row."""
+        look = self._look
+        # rows tell the ground from curves by its colour
+        return look is not None and len(look.strokes) <= SMOOTH and not {*_colours(look).tolist()} & {*self._ground().base.tolist()}
+
+    def _settle(self) -> None:
+        """Put the picture that was not needed yet into the ring."""
+        if self._pending is None or self._look is None:
+            return
+        (columns, spans), self._pending = self._pending, None
+        ring, solid, done = _pixels(self.image), _dotted(columns), 0
+        for x, count in self._places(columns):
+            piece = slice(done, done + count)
+            Rows(spans.part(piece), _colours(self._look), self._ground(), solid[piece]).paint(ring[:, x : x + count], 0)
+            done += count
+
+    def _draw_pending(self, painter: QPainter, x: float, y: float, look: Look, pending: tuple[Indices, Spans]) -> None:
+        """Paint all of it to the screen without the ring: a picture that is zoomed is another one the next moment."""
+        columns, spans = pending
+        rows = Rows(spans, _colours(look), self._ground(), _dotted(columns))
+        band = QImage(look.width, _BAND, QImage.Format.Format_RGB32)
+        pixels = _pixels(band)
+        for first in range(0, look.height, _BAND):
+            count = min(_BAND, look.height - first)
+            rows.paint(pixels[:count], first)
+            painter.drawImage(QPointF(x, y + first), band, QRectF(0, 0, look.width, count))
+
+    def _ground(self) -> Grounds:
+        """The columns without any curve, made once for each look."""
+        if self._grounds is None:
+            look = self._look
+            assert look is not None  # noqa: S101 - for the type checker: asked while painting a look
+            plain, bare = _ground_row(look, None), replace(look, ticks=())
+            dotted = _ground_row(look, look.edge_colour) if look.band is not None else plain
+            self._grounds = Grounds(plain, dotted, _ground_row(bare, None))
+        return self._grounds
+
+    def _spans(self, columns: Indices) -> Spans:
+        """What the curves cover in these columns."""
+        look = self._look
+        assert look is not None  # noqa: S101 - for the type checker: asked while painting a look
+        # where a column begins depends on the one before it
+        if self._series is None:
+            return _covered(look, columns, (np.full((len(look.strokes), len(columns)), np.nan),) * 2)
+        edges = np.arange(columns[0] - 1, columns[-1] + 2, dtype=np.float64) * look.step_s
+        low, high = self._series.spans(edges)
+        return _covered(look, columns, (low[:, 1:], high[:, 1:]))
 
     def draw(self, painter: QPainter, x: float, y: float, region: QRegion | None = None) -> None:
         """Put the picture on a painter with its upper left corner at x, y (pixels on screen); only the parts in `region` where given."""
         look = self._look
         if look is None:
             return
+        if self._pending is not None and not self._drawn and look.ratio == 1.0 and self._all_of(x, y, look, region):
+            self._drawn = True
+            self._draw_pending(painter, x, y, look, self._pending)
+            return
+        self._settle()
         rects: Any = region
         # drawn in device pixels, shown in those of the screen
         self.image.setDevicePixelRatio(look.ratio)
-        for start, count in _pieces((self._end - look.width) % look.width, look.width, look.width):
+        for start, count in _pieces((self._end - look.width - self._origin) % look.width, look.width, look.width):
             place = QRectF(x, y, count / look.ratio, look.height / look.ratio)
             for box in [QRectF(r) & place for r in rects] if rects is not None and look.ratio == 1.0 else [place]:
                 source = QRectF(start + (box.x() - x) * look.ratio, box.y() - y, box.width() * look.ratio, box.height() * look.ratio)
@@ -160,12 +238,15 @@ class StripPicture:
             x += count / look.ratio
         self.image.setDevicePixelRatio(1.0)
 
+    @staticmethod
+    def _all_of(x: float, y: float, look: Look, region: QRegion | None) -> bool:
+        return region is None or QRegion(QRect(int(x), int(y), look.width, look.height)).subtracted(region).isEmpty()
 
-def _fill_ground(pixels: Values, look: Look, columns: Indices) -> None:
-    """Columns without any curve, one row each; the band's edges are dotted."""
-    pixels[:] = _ground_row(look, None)
-    if look.band is not None:
-        pixels[columns // 2 % 2 == 0] = _ground_row(look, look.edge_colour)
+
+def _dotted(columns: Indices) -> Values:
+    """On which columns the band has edges."""
+    answer: Values = columns // 2 % 2 == 0
+    return answer
 
 
 def _ground_row(look: Look, edge: QColor | None) -> Values:
@@ -181,63 +262,37 @@ def _ground_row(look: Look, edge: QColor | None) -> Values:
         if edge is not None:
             painter.fillRect(high, 0, thick, 1, edge)
             painter.fillRect(low, 0, thick, 1, edge)
-    return _pixels(row).copy()
+    answer: Values = _pixels(row)[0].copy()
+    return answer
 
 
-def _paint_curves(painter: QPainter, pixels: Values, look: Look, columns: Indices, extremes: tuple[Values, Values]) -> None:
-    import numpy as np
-
-    half = LINE_PX * look.ratio / 2
-    low, high = (np.asarray(values, dtype=np.float64) for values in extremes)
+def _covered(look: Look, columns: Indices, extremes: tuple[Values, Values]) -> Spans:
+    """The pixels between the extremes of each column, a line's width around them."""
+    half, height = LINE_PX * look.ratio / 2, look.height
+    low, high = (np.asarray(values.T, dtype=np.float64) for values in extremes)
     if look.log_floor > 0:
         low, high = (np.log10(np.maximum(values, look.log_floor)) for values in (low, high))
-    # far outside of the picture is as good as just outside, and safe for the painter
+    # far outside of the picture is as good as just outside
     with np.errstate(over="ignore"):
-        tops = np.clip(look.y_of(high) - half, -8.0, look.height + 8.0)
-        ends = np.clip(look.y_of(low) + half, -8.0, look.height + 8.0)
-    known = np.isfinite(tops)
+        above = np.clip(look.y_of(high) - half, -8.0, height + 8.0)
+        below = np.clip(look.y_of(low) + half, -8.0, height + 8.0)
+    known = np.isfinite(above)
     solid = (columns // round(DASH_PX * look.ratio)) % 2 == 0
-    smooth = len(look.strokes) <= SMOOTH
-    rects = np.ones((len(columns), 4))
-    rects[:, 1] = np.arange(len(columns))
-    first, last = np.floor(tops), np.floor(ends)
-    starts = first + 1.0 if smooth else first
     for number, stroke in enumerate(look.strokes):
         if stroke is None:
-            known[number] = False
-            continue
-        if stroke.dashed:
-            known[number] &= solid
-        some = known[number]
-        painter.setBrush(stroke.colour)
-        rects[:, 0], rects[:, 2] = starts[number], last[number] - starts[number]
-        _rects(painter, rects if some.all() else rects[some])
-    if smooth:
-        colours = np.array([stroke.colour.rgb() if stroke else 0 for stroke in look.strokes], dtype=np.uint32)
-        curves, rows = np.nonzero(known)
-        _blend(pixels, colours[curves], rows, first[known], (starts - tops)[known])
-        _blend(pixels, colours[curves], rows, last[known], (ends - last)[known])
+            known[:, number] = False
+        elif stroke.dashed:
+            known[:, number] &= solid
+    soft = known & (below - above <= TALL_PX * look.ratio) if len(look.strokes) <= SMOOTH else np.zeros_like(known)
+    starts = np.where(soft, np.floor(above) + 1.0, np.rint(above))
+    ends = np.where(soft, np.floor(below), np.rint(below))
+    starts, ends = (np.clip(np.where(known, edge, 0.0), 0.0, height).astype(np.int32) for edge in (starts, ends))
+    return Spans(starts, ends, soft, above, below)
 
 
-def _rects(painter: QPainter, rects: Values) -> None:
-    """Rectangles by pointer: a list of them would cost more than the painting."""
-    if len(rects):
-        draw: Callable[..., None] = painter.drawRects
-        draw(shiboken6.Shiboken.wrapInstance(rects.ctypes.data, QRectF), len(rects))
-
-
-def _blend(pixels: Values, colours: Values, rows: Indices, places: Values, shares: Values) -> None:
-    """Cover one pixel of each row by a share: the ends of the curves' columns, whose heights are no whole pixels."""
-    import numpy as np
-
-    inside = (places >= 0) & (places < pixels.shape[1])
-    at = (rows[inside], places[inside].astype(np.int64))
-    share = (shares[inside] * 256).astype(np.uint32)
-    under, over = pixels[at], colours[inside]
-    mixed = np.zeros_like(under)
-    for part in (np.uint32(0xFF00FF), np.uint32(0x00FF00)):
-        mixed |= (((under & part) * (256 - share) + (over & part) * share) >> np.uint32(8)) & part
-    pixels[at] = mixed | np.uint32(0xFF000000)
+def _colours(look: Look) -> Values:
+    answer: Values = np.array([stroke.colour.rgb() if stroke else 0 for stroke in look.strokes], dtype=np.uint32)
+    return answer
 
 
 def _column(at_s: float, step_s: float) -> int:
@@ -253,6 +308,4 @@ def _pieces(x: int, count: int, width: int) -> list[tuple[int, int]]:
 
 def _pixels(image: QImage) -> NDArray[Any]:
     """The pixels of an image, to be written while it lives; rows first."""
-    import numpy as np
-
     return np.frombuffer(image.bits(), dtype=np.uint32).reshape(image.height(), image.bytesPerLine() // 4)

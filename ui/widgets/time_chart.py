@@ -1,4 +1,4 @@
-"""Live curves over time: a strip that paints only what is new while it follows, pyqtgraph for what one explores.
+"""Curves over time: a strip paints only what is new, pyqtgraph listens to the hand of who explores.
 
 Creating a TimeChart imports pyqtgraph: do that only after chart_loader.ChartLoader is ready.
 """
@@ -21,7 +21,9 @@ from ui.widgets.chart_data import ChartData
 from ui.widgets.chart_explorer import Explorer
 from ui.widgets.chart_export import Shown, ask_path, chart_menu, copy_values
 from ui.widgets.chart_export import save as save_shown
-from ui.widgets.chart_overlay import EndLabel, Mark, Overlay, ReadOut
+from ui.widgets.chart_marks import Mark, Span
+from ui.widgets.chart_math import since_label
+from ui.widgets.chart_overlay import EndLabel, Overlay, ReadOut
 from ui.widgets.chart_scale import Scale
 from ui.widgets.heatmap import HeatPicture, heat_strokes, limits_ms
 from ui.widgets.strip import Strip
@@ -70,7 +72,9 @@ class TimeChart(QWidget):
         self._band: tuple[float, float] | None = None
         self._band_name = ""
         self._scale, self._least, self._log = Scale(), 0.0, False
+        self._reach, self._top = (math.inf, 0.0), 0.0
         self._window = (0.0, 1.0)
+        self._following = True
         self._empty = ("No data in this window", "")
         self._hover: float | None = None
         self._heat: Heat | None = None
@@ -86,9 +90,9 @@ class TimeChart(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.strip = Strip(tick_text)
-        self.explorer = Explorer(self._scale, tick_text, self.strip.picture, self)
+        self.explorer = Explorer(self)
         self.plot: Any = self.explorer.plot
-        # the strip covers what pyqtgraph would paint, and lets the mouse through to it
+        # the strip covers pyqtgraph's view and lets the mouse through to it
         self.strip.setParent(self.plot.viewport())
         self.strip.show()
         self.overlay = Overlay(self.plot.viewport())
@@ -125,7 +129,6 @@ class TimeChart(QWidget):
         """Show all samples as a heat map in place of the curves, whose values the crosshair still reads; None brings the curves back."""
         if (heat is None) != (self._heat is None):
             self.strip.picture = StripPicture() if heat is None else HeatPicture()
-            self.explorer.set_picture(self.strip.picture)
             self._scale.set_log(heat is not None or self._log)
         self._heat = heat
 
@@ -138,16 +141,44 @@ class TimeChart(QWidget):
 
     def set_log(self, on: bool) -> None:
         """A logarithmic vertical axis: calm times stay readable beside a spike."""
+        if on == self._log:
+            return
         self._log = on
         if self._heat is None:
             self._scale.set_log(on)
         self.refresh()
 
     def set_marks(self, marks: Sequence[Mark], named: bool = True) -> None:
-        """Deployments and rollbacks; the lines alone where another chart above names them."""
+        """Deployments, approvals, alerts; the lines alone where another chart above names them."""
         if (tuple(marks), named) != (self.overlay.marks, self.overlay.marks_named):
             self.overlay.marks, self.overlay.marks_named = tuple(marks), named
             self.overlay.update()
+
+    def set_title(self, title: str) -> None:
+        """Another title."""
+        if title != self._title:
+            self._title = title
+            self.readout.set_title(title)
+            self.setAccessibleName(f"{title} over time")
+
+    def set_spans(self, spans: Sequence[Span]) -> None:
+        """Times that have names: freezes and sessions."""
+        if tuple(spans) != self.overlay.spans:
+            self.overlay.spans = tuple(spans)
+            self.overlay.update()
+
+    def set_origin(self, at_s: float | None) -> None:
+        """Tell times as counted from a moment, such as a deployment's; None is UTC again."""
+        self.strip.origin_s = at_s
+        self.strip.update()
+
+    def set_top(self, value: float) -> None:
+        """The vertical axis ends here; 0 lets it fit to what is in sight."""
+        self._top = value
+
+    def set_reach(self, least: float, greatest: float) -> None:
+        """The vertical axis reaches at least so far: charts beside each other are given the extremes of all of them."""
+        self._reach = (least, greatest)
 
     def show_time_axis(self, shown: bool) -> None:
         """Charts below each other need it once."""
@@ -174,14 +205,12 @@ class TimeChart(QWidget):
 
     @property
     def following(self) -> bool:
-        """Whether the strip paints, that is: nobody explores."""
-        return not self.strip.isHidden()
+        """Whether time goes on by itself, that is: nobody explores."""
+        return self._following
 
     def set_range(self, start_s: float, end_s: float, follow: bool = False) -> None:
         """Show this window and paint. `follow`: time goes on by itself, so that only what is new is painted."""
-        self._window = (start_s, end_s)
-        if follow != self.following:
-            self.strip.setVisible(follow)
+        self._window, self._following = (start_s, end_s), follow
         self.refresh()
 
     @property
@@ -200,10 +229,9 @@ class TimeChart(QWidget):
         else:
             low, high = self.data.extremes(start, end, self._scale.log)
             band = self._band or (math.inf, 0.0)
-            self._scale.fit(max(band[1], self._least, high), min(band[0] or math.inf, low))
+            self._scale.fit(max(band[1], self._least, high, self._reach[1]), min(band[0] or math.inf, low, self._reach[0]))
+            self._scale.top = self._top or self._scale.top
             self.strip.show_window(self.data.series, self._strokes, (start, end), self._scale, self._band)
-        if not self.following:
-            self.explorer.set_range(start, end)
         self._tell_overlay(area)
         self._read()
 
@@ -238,6 +266,8 @@ class TimeChart(QWidget):
         at = self._hover if self._hover is not None else self.data.last_s
         values: dict[str, float | None] = self.values_at(at) if at is not None else {}
         when = clock_text(int(self._hover * 1e6)) if self._hover is not None else "newest"
+        if self._hover is not None and self.strip.origin_s is not None:
+            when = f"{since_label(self._hover - self.strip.origin_s)}, {when}"
         if self.readout.show_values(when, [self._value_text(values.get(c.name)) for c in self._curves]):
             self.setAccessibleDescription(self.readout.text)
 
@@ -245,7 +275,9 @@ class TimeChart(QWidget):
     def shown(self) -> Shown:
         """What is in sight, for a file or the clipboard."""
         at = self._hover if self._hover is not None else self.data.last_s
-        return Shown(self._title, self._curves, self.data.series, self._window, self._scale, self._band, self.overlay.marks, at)
+        return Shown(
+            self._title, self._curves, self.data.series, self._window, self._scale, self._band, self.overlay.marks, at, self.overlay.spans
+        )
 
     def copy(self) -> None:
         """Put the values under the crosshair, or the newest, on the clipboard as text."""
@@ -272,14 +304,13 @@ class TimeChart(QWidget):
     @Slot()
     def _explore(self) -> None:
         """A person takes hold: pyqtgraph goes on from the same window."""
-        if self.following:
-            self.strip.hide()
+        self._following = False
+        if self.explorer.range_s != self._window:
             self.explorer.set_range(*self._window)
 
     @Slot(float, float)
     def _ranged(self, start_s: float, end_s: float) -> None:
-        self._window = (start_s, end_s)
-        self.strip.hide()
+        self._window, self._following = (start_s, end_s), False
         # painting must not happen inside pyqtgraph's own change of range
         self._redraw.start(0)
         self.moved.emit(start_s, end_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import shiboken6
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
@@ -16,14 +17,13 @@ def paint_trend(painter: QPainter, box: QRectF, values: Sequence[float | None], 
 
     `limit` draws a dotted line at that value. The scale starts at zero, so that small noise looks small.
     """
-    points = _thin([math.nan if v is None else v for v in values], max(2, int(box.width())))
-    known = [v for v in points if math.isfinite(v)]
+    points, whole = _finite(values, max(2, int(box.width())))
+    known = points if whole else [v for v in points if math.isfinite(v)]
     if not known:
         return
     top = max(*known, limit or 0.0) or 1.0
-    step = box.width() / max(1, len(points) - 1)
     scale, left, bottom = box.height() / top, box.left(), box.bottom()
-    painter.save()
+    before = painter.pen(), painter.testRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if limit is not None and limit > 0:
         faint = QColor(colour)
@@ -33,15 +33,44 @@ def paint_trend(painter: QPainter, box: QRectF, values: Sequence[float | None], 
         painter.drawLine(QPointF(left, y), QPointF(box.right(), y))
     # a pen of one pixel is painted many times faster than a wider one
     painter.setPen(QPen(colour, 1))
-    if len(known) == len(points) > 1:
-        ys = [bottom - v * scale for v in points]
-        ends = array("d", [c for i in range(len(ys) - 1) for c in (left + i * step, ys[i], left + (i + 1) * step, ys[i + 1])])
-        # by pointer: a list of points costs more than the painting
-        draw: Callable[..., None] = painter.drawLines
-        draw(shiboken6.Shiboken.wrapInstance(ends.buffer_info()[0], QLineF), len(ys) - 1)
+    if whole and len(points) > 1:
+        _paint_lines(painter, _places(left, box.width(), len(points)), array("d", [bottom - v * scale for v in points]))
     else:
-        _paint_pieces(painter, _pieces(points, left, step, bottom, scale))
-    painter.restore()
+        _paint_pieces(painter, _pieces(points, left, box.width() / max(1, len(points) - 1), bottom, scale))
+    # not `save` and `restore`: they keep all of a painter's state, which costs as much as the curve
+    painter.setPen(before[0])
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, before[1])
+
+
+def _finite(values: Sequence[float | None], pixels: int) -> tuple[Sequence[float], bool]:
+    """The values thinned to what can be seen, and whether none of them is a gap."""
+    if len(values) <= 2 * pixels:
+        try:
+            # one pass in C: anything that is no finite number shows in the sum
+            if math.isfinite(sum(values)):  # type: ignore[arg-type]
+                return values, True  # type: ignore[return-value]
+        except TypeError:
+            pass
+    points = _thin([math.nan if v is None else v for v in values], pixels)
+    return points, bool(points) and all(map(math.isfinite, points))
+
+
+@lru_cache(maxsize=256)
+def _places(left: float, width: float, count: int) -> array[float]:
+    """Where the ends of the lines between so many points are: x and, still empty, y of both."""
+    step = width / (count - 1)
+    xs = array("d", [left + i * step for i in range(count)])
+    ends = array("d", bytes(32 * (count - 1)))
+    ends[0::4], ends[2::4] = xs[:-1], xs[1:]
+    return ends
+
+
+def _paint_lines(painter: QPainter, places: array[float], ys: array[float]) -> None:
+    ends = places[:]
+    ends[1::4], ends[3::4] = ys[:-1], ys[1:]
+    # by pointer: a list of lines costs more than the painting
+    draw: Callable[..., None] = painter.drawLines
+    draw(shiboken6.Shiboken.wrapInstance(ends.buffer_info()[0], QLineF), len(ys) - 1)
 
 
 def _paint_pieces(painter: QPainter, pieces: Sequence[list[QPointF]]) -> None:
