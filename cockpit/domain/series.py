@@ -191,8 +191,8 @@ class Series:
             found: Indices = np.full(len(at_s), end, dtype=np.int64)
             return found
         if len(at_s) <= _MANY or not len(self._marks):
-            found = first + self._before(self._at, first, end, at_s)
-            return found
+            few: Indices = first + self._before(self._at, first, end, at_s)
+            return few
         # the block, and then the place in it
         block = np.maximum(first // FAN + self._before(self._marks, first // FAN, -(-end // FAN), at_s) - 1, first // FAN)
         times = self._at.reshape(-1, FAN).take(block % len(self._marks), axis=0)
@@ -207,8 +207,8 @@ class Series:
         if a < b or b == 0:
             found: Indices = np.searchsorted(times[a : b or len(times)], at_s)
             return found
-        found = np.searchsorted(times[a:], at_s) + np.searchsorted(times[:b], at_s)
-        return found
+        both: Indices = np.searchsorted(times[a:], at_s) + np.searchsorted(times[:b], at_s)
+        return both
 
     def window(self, start_s: float, end_s: float) -> tuple[Floats, Values]:
         """Copies of the samples from `start_s` to `end_s`, both included: times, and values in the shape (columns, samples)."""
