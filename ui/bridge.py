@@ -17,6 +17,7 @@ from cockpit.services.store import Change, Store
 
 _AGES = frozenset(["ages"])
 PERIOD_S = 0.1  # at most ten signals a second
+TURN_S = 0.002  # what was posted holds up the event loop for so long, then the hand comes first
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +65,7 @@ class QtMainThread(QObject):
         self._pending: deque[Callable[[], None]] = deque()
         self._later: dict[int, list[Callable[[], None]]] = {}
         self._closed = False
-        self._started = False
+        self._started = self._woken = False
         if started:
             self.start()
 
@@ -73,8 +74,7 @@ class QtMainThread(QObject):
         self._wake.connect(self._run_pending, QtCore.Qt.ConnectionType.QueuedConnection)
         with self._lock:
             self._started = True
-            if self._pending:
-                self._wake.emit()
+            self._wake_up()
 
     def post(self, fn: Callable[[], None]) -> None:
         """Run `fn` on the GUI thread, soon and in order; dropped after `close`."""
@@ -83,8 +83,13 @@ class QtMainThread(QObject):
             if self._closed:
                 return
             self._pending.append(fn)
-            if len(self._pending) == 1 and self._started:
-                self._wake.emit()
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        """Under the lock: another turn where something waits for one."""
+        if self._pending and self._started and not self._woken:
+            self._woken = True
+            self._wake.emit()
 
     def call_later(self, seconds: float, fn: Callable[[], None]) -> Callable[[], None]:
         """Run `fn` after `seconds`; answers a function that cancels it. GUI thread only."""
@@ -120,12 +125,22 @@ class QtMainThread(QObject):
 
     @Slot()
     def _run_pending(self) -> None:
+        """In order, one at least; what takes longer than a turn goes on in the next one."""
+        until_s = monotonic() + TURN_S
         with self._lock:
-            batch, self._pending = self._pending, deque()
-        for fn in batch:
-            if self._closed:
-                return
-            _attempt(fn)
+            self._woken, count = False, len(self._pending)
+        try:
+            for _ in range(count):
+                with self._lock:
+                    if not self._pending:
+                        return
+                    fn = self._pending.popleft()
+                _attempt(fn)
+                if monotonic() >= until_s:
+                    return
+        finally:
+            with self._lock:
+                self._wake_up()
 
 
 def _attempt(fn: Callable[[], None]) -> None:
@@ -135,10 +150,49 @@ def _attempt(fn: Callable[[], None]) -> None:
         sys.excepthook(*sys.exc_info())
 
 
-class StoreSignals(QObject):
-    """`changed(Change)`: the store's changes merged, ten a second at most: the first at once, the rest of a burst in one more.
+class Turns(QObject):
+    """Tells parts of the window of changes, one part a turn of the event loop: together they would hold up the hand.
 
-    That an answer was the same as before changes an age alone, which the window paints each second by itself.
+    A part that was given another change before its turn hears of both in one.
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._due: dict[Callable[[Change], None], Change] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._next)
+
+    def give(self, change: Change, *parts: Callable[[Change], None]) -> None:
+        """Each of `parts` hears of `change` soon, in this order."""
+        for part in parts:
+            before = self._due.get(part)
+            self._due[part] = change if before is None else Change(before.kinds | change.kinds, before.ids | change.ids)
+        if self._due and not self._timer.isActive():
+            self._timer.start(0)
+
+    def close(self) -> None:
+        """Nobody hears anything any more."""
+        self._due.clear()
+        self._timer.stop()
+
+    @Slot()
+    def _next(self) -> None:
+        part = next(iter(self._due))
+        change = self._due.pop(part)
+        try:
+            part(change)
+        finally:
+            # not before: timers that become due meanwhile come first
+            if self._due:
+                self._timer.start(0)
+
+
+class StoreSignals(QObject):
+    """`changed(Change)`: the store's changes merged, ten a second at most: the first in the next turn, the rest of a burst in one more.
+
+    Never inside the change itself: what brings news and what paints it would hold up the hand together. That an answer was the same as
+    before changes an age alone, which the window paints each second by itself.
     """
 
     changed = Signal(object)
@@ -169,10 +223,7 @@ class StoreSignals(QObject):
         if self._timer.isActive():
             return
         wait_s = self._last_s + PERIOD_S - monotonic()
-        if wait_s <= 0:
-            self._flush()
-        else:
-            self._timer.start(max(1, round(wait_s * 1000)))
+        self._timer.start(max(1, round(wait_s * 1000)) if wait_s > 0 else 0)
 
     @Slot()
     def _flush(self) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtCore import QByteArray, QSettings
 from PySide6.QtWidgets import QMainWindow, QWidget
 
 from cockpit.services.store import Change
-from ui.bridge import StoreSignals, guarded
+from ui.bridge import StoreSignals, Turns, guarded
 from ui.views.first_look import FirstLook
 
 if TYPE_CHECKING:
@@ -74,10 +74,7 @@ class MainWindow(QMainWindow):
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._tick)
         self._timer.start(333)
-        # the card asks for its plan in an event of its own: together with the views it would hold up the hand and the charts
-        self._card_turn = QtCore.QTimer(self)
-        self._card_turn.setSingleShot(True)
-        self._card_turn.timeout.connect(self.card.refresh)
+        self._turns = Turns(self)
         self.centre.start_with(str(self._settings.value("view", "")))
         self._choose_first()
         self.centre.show_place(self.service, self.environment)
@@ -161,13 +158,15 @@ class MainWindow(QMainWindow):
     def _changed(self, change: Change) -> None:
         if change.touches("services", "environments"):
             self._choose_first()
-        for part in (self.header, self.overview, self.centre):
-            part.on_change(change)
+        self._turns.give(change, self.header.on_change, self.overview.on_change, self.centre.on_change)
         from ui.views.base import concerns
 
         # a source's health is in the ages of the card's facts, which it reads each second by itself
         if concerns(change, change.kinds - {"sources"}, self.service):
-            self._card_turn.start(0)
+            self._turns.give(change, self._ask_plan)
+
+    def _ask_plan(self, change: Change) -> None:
+        self.card.refresh()
 
     def _tick(self) -> None:
         self._beat = (self._beat + 1) % 3  # each once a second, one after the other, so that no beat is long
@@ -236,8 +235,8 @@ class MainWindow(QMainWindow):
             self._settings.setValue(key, value)
         self._settings.setValue("selection", f"{self.service}/{self.environment}")
         self._timer.stop()
-        self._card_turn.stop()
         self._signals.close()
+        self._turns.close()
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None

@@ -68,7 +68,7 @@ def test_no_services_says_what_would_fill_each_screen(make: Make) -> None:
         window.grab()
 
 
-def test_before_anything_is_up_each_panel_says_what_is_waited_for(make: Make) -> None:
+def test_before_anything_is_up_each_panel_says_what_is_waited_for(make: Make, qtbot: Any) -> None:
     cockpit = FakeCockpit(AppState(starting="Starting the playground..."))
     window = make(cockpit)
     versions, words = window.centre.view("versions"), "Starting the playground..."
@@ -82,7 +82,7 @@ def test_before_anything_is_up_each_panel_says_what_is_waited_for(make: Make) ->
     full = FakeCockpit().store.state
     cockpit.store.apply(starting="", services=full.services, environments=full.environments, versions=full.versions, fleets=full.fleets)
     window.card.tick()
-    assert window.centre.title.whole == "order-gateway in production"
+    qtbot.waitUntil(lambda: window.centre.title.whole == "order-gateway in production")
     assert not any(line.busy for line in (window.overview.line, versions.line, window.card.plan_page.line))
 
 

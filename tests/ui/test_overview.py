@@ -6,19 +6,24 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRect, Qt, QTimer
+from PySide6.QtGui import QImage, QPainter
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
 from cockpit.domain.facts import place
 from cockpit.domain.release import Deployment, DeployState, NodeStep, Service
 from cockpit.services.store import AppState, Change
 from tests.fakes.cockpit import FakeCockpit
 from tests.fakes.trust import statement
-from ui.views.overview import OverviewView
-from ui.views.overview_cells import Cells
+from ui import theme
+from ui.views.overview import READ_A_TURN, OverviewView
+from ui.views.overview_cells import CELL_PX, Cells
+from ui.views.overview_paint import KEPT, Cards, Look
 
 # the offscreen platform has no window manager to give a least size to
 AT = place("order-gateway", "production")
+CELL = QRect(0, 0, 312, CELL_PX)
 
 
 @pytest.fixture
@@ -143,6 +148,16 @@ def test_a_defect_while_it_is_shown_reaches_the_hook_and_not_the_end_of_the_proc
     assert [type(e) for e in heard] == [ValueError]
 
 
+def test_its_ground_follows_another_theme(qtbot: Any, cockpit: FakeCockpit, qapp: QApplication) -> None:
+    theme.apply(qapp, "dark")
+    view = show(qtbot, cockpit)
+    view.resize(312, 900)
+    view.grab()
+    for name in ("light", "contrast", "dark"):
+        theme.apply(qapp, name)
+        assert view.grab().toImage().pixelColor(150, 880).name() == theme.theme_of(view).ground.name()
+
+
 def test_hidden_it_waits(qtbot: Any, cockpit: FakeCockpit) -> None:
     view = show(qtbot, cockpit)
     view.hide()
@@ -211,3 +226,110 @@ def test_what_needs_what_is_one_press_away(qtbot: Any, cockpit: FakeCockpit) -> 
     with qtbot.waitSignal(view.went) as heard:
         QTest.mouseClick(view.needs, Qt.MouseButton.LeftButton)
     assert heard.args == ["compatibility"]
+
+
+def fifty(qtbot: Any) -> tuple[FakeCockpit, OverviewView]:
+    cockpit = FakeCockpit()
+    cockpit.store.apply(services=tuple(Service(f"service-{i:02}") for i in range(50)))
+    view = show(qtbot, cockpit)
+    view.show_place("service-00", "production")
+    qtbot.waitUntil(lambda: not any(timer.isActive() for timer in view.findChildren(QTimer)))
+    return cockpit, view
+
+
+def heal(cockpit: FakeCockpit, count: int) -> Change:
+    """Nodes of the first services are known from now on."""
+    fact = cockpit.store.state.fleets[AT]
+    fresh = {
+        place(f"service-{i:02}", "production"): replace(fact, value=replace(fact.value, service=f"service-{i:02}")) for i in range(count)
+    }
+    cockpit.store.merge("fleets", fresh)
+    return Change(frozenset(["fleets", "sources"]), frozenset([*fresh, "ci"]))
+
+
+def test_cells_that_changed_together_are_read_and_painted_in_turns(qtbot: Any) -> None:
+    cockpit, view = fifty(qtbot)
+    told: list[str] = []
+    view.matrix.cells.dataChanged.connect(lambda index, _: told.append(view.matrix.cells.cell(index).service))
+    change = heal(cockpit, 50)
+    view.on_change(change)
+    assert 1 <= len(told) <= READ_A_TURN, "all together would hold up the hand"
+    qtbot.waitUntil(lambda: len(told) == 50)
+    assert set(told) == {f"service-{i:02}" for i in range(50)}
+    seen = [service for service, _ in view.matrix.in_sight()]
+    assert set(told[: len(set(seen))]) == set(seen), "what is seen comes first"
+
+
+def test_what_was_painted_in_turns_looks_as_if_painted_whole(qtbot: Any) -> None:
+    cockpit, view = fifty(qtbot)
+    before = on_screen(view)
+    told: list[int] = []
+    view.matrix.cells.dataChanged.connect(lambda index, _: told.append(index.row()))
+    view.on_change(heal(cockpit, 50))
+    qtbot.waitUntil(lambda: len(told) == 50)
+    QApplication.sendPostedEvents()
+    in_turns = on_screen(view)
+    assert in_turns != before
+    view.matrix.viewport().repaint()
+    assert on_screen(view) == in_turns
+
+
+def on_screen(view: OverviewView) -> QImage:
+    """What is there, without painting it anew."""
+    return view.screen().grabWindow(view.winId()).toImage()
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+def test_the_kept_picture_of_a_cell_is_the_cell(qtbot: Any, cockpit: FakeCockpit, ratio: float) -> None:
+    cards, looks = Cards(), [Look(current, focus, ratio) for current in (False, True) for focus in (False, True)]
+    plain = Cells(cockpit).read("order-gateway", "production")
+    cells = [plain, replace(plain, stale=True, state="stale"), replace(plain, loud=True, state="bad"), replace(plain, age="12 min", p99="")]
+    cells += [replace(plain, held=("1.7.0",), owed=2), replace(plain, watch="bad", watch_words="worse", watch_loud=True, alerts=2)]
+    for number, cell in enumerate(cells):
+        for look in looks:
+            kept, fresh, direct = canvas(ratio), canvas(ratio), canvas(ratio)
+            for picture, paint in ((kept, cards.paint), (kept, cards.paint), (fresh, Cards().paint)):
+                with QPainter(picture) as painter:
+                    paint(painter, CELL, cell, theme.THEMES["dark"], look)
+            with QPainter(direct) as painter:
+                # a ratio between whole ones has no picture
+                Cards().paint(painter, CELL, cell, theme.THEMES["dark"], Look(look.current, look.focus, 1.5))
+            assert kept == fresh == direct, f"cell {number}, {look}"
+    assert len(cards._kept) == 1, "one picture a place"
+
+
+def canvas(ratio: float) -> QImage:
+    made = QImage(CELL.size() * ratio, QImage.Format.Format_RGB32)
+    made.setDevicePixelRatio(ratio)
+    made.fill(theme.THEMES["dark"].ground)
+    return made
+
+
+def test_pictures_of_cells_are_bounded(qtbot: Any, cockpit: FakeCockpit) -> None:
+    cards, cell = Cards(), Cells(cockpit).read("order-gateway", "production")
+    picture = canvas(1.0)
+    with QPainter(picture) as painter:
+        for i in range(KEPT + 20):
+            cards.paint(painter, CELL, replace(cell, service=f"service-{i}"), theme.THEMES["dark"], Look(False, False, 1.0))
+    assert len(cards._kept) == KEPT
+
+
+def test_hidden_halfway_the_rest_is_read_when_shown_again(qtbot: Any) -> None:
+    cockpit, view = fifty(qtbot)
+    view.on_change(heal(cockpit, 50))
+    assert view.matrix.cells.cells["service-49", "production"].state == "unknown"
+    view.hide()
+    assert not any(timer.isActive() for timer in view.findChildren(QTimer))
+    view.show()
+    assert view.matrix.cells.cells["service-49", "production"].state != "unknown"
+
+
+def test_a_change_of_one_service_reads_no_other(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cockpit, view = fifty(qtbot)
+    read: list[str] = []
+    cells = Cells(cockpit)
+    monkeypatch.setattr(view._cells, "read", lambda service, environment: (read.append(service), cells.read(service, environment))[1])
+    view.on_change(heal(cockpit, 1))
+    view.on_change(Change(frozenset(["sources"]), frozenset(["ci"])))
+    qtbot.waitUntil(lambda: len(read) >= len(cockpit.store.state.environments))
+    assert set(read) == {"service-00"}

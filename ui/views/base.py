@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, QSettings, Qt
@@ -24,7 +24,10 @@ _BY_SERVICE = frozenset(["ages", "versions", "changes", "fleets", "deployments",
 
 
 class View(QWidget):
-    """A screen. `kinds` names the fields of the state it reads; a hidden one waits until it is shown."""
+    """A screen. `kinds` names the fields of the state it reads; a hidden one waits until it is shown.
+
+    `beside` names fields that only a small part of it reads, with what refreshes that part.
+    """
 
     kinds: frozenset[str] = frozenset()
     everywhere = False  # reads what is known of every service, not only of the selected one
@@ -37,6 +40,7 @@ class View(QWidget):
         self.environment = ""
         self._late = True
         self._settings: QSettings | None = None
+        self.beside: dict[str, Callable[[], None]] = {}
         self.box = QVBoxLayout(self)
         self.box.setContentsMargins(16, 12, 16, 12)
         self.box.setSpacing(8)
@@ -70,6 +74,10 @@ class View(QWidget):
         """The state changed, or a second passed (kind "ages")."""
         if change.touches(*self.kinds) and (self.everywhere or concerns(change, self.kinds, self.service)):
             self.read()
+        elif self.isVisible():
+            for kind, refresh in self.beside.items():
+                if kind in change.kinds and concerns(change, frozenset([kind]), self.service):
+                    refresh()
 
     def read(self) -> None:
         """Refresh now where visible, else when shown."""
@@ -108,6 +116,17 @@ class View(QWidget):
         for split in self.findChildren(QSplitter):
             if split.objectName() and self._settings is not None:
                 self._settings.setValue(f"split/{split.objectName()}", split.saveState())
+
+
+def services_in(change: Change, kinds: frozenset[str]) -> set[str] | None:
+    """The services that a change of these kinds may touch, and other words besides; None for all of them."""
+    if not change.ids or not change.kinds & kinds <= _BY_SERVICE:
+        return None
+    found = set(change.ids)
+    for key in change.ids:
+        # a service's name may hold these signs itself
+        found.update(key[:i] for i, sign in enumerate(key) if sign in "@:")
+    return found
 
 
 def concerns(change: Change, kinds: frozenset[str], service: str) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtCore import QEvent, QModelIndex, QRect, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from ui.bridge import guarded
-from ui.models.text import as_of_text, plain, tooltip_text
+from ui.models.text import plain
 from ui.theme import font, theme_of
-from ui.views.base import View, bar, button
+from ui.views.base import View, bar, button, services_in
 from ui.views.overview_cells import CELL_PX, MIN_PX, NAME_PX, Cell, Cells
-from ui.views.overview_paint import paint_content, paint_frame, paint_words
+from ui.views.overview_model import Index, Model
+from ui.views.overview_paint import Cards, Look, kept_font, paint_words
 from ui.widgets.panel import ProgressLine
 from ui.widgets.texts import Text
 
@@ -21,93 +22,24 @@ if TYPE_CHECKING:
     from cockpit.app import Cockpit
     from cockpit.services.store import Change
 
-_Index = QModelIndex | QPersistentModelIndex
-_ROOT = QModelIndex()
-
-
-class _Model(QAbstractTableModel):
-    """Two rows a service: its name across, its cells below."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.services: list[str] = []
-        self.environments: list[str] = []
-        self.cells: dict[tuple[str, str], Cell] = {}
-
-    def shape(self, services: list[str], environments: list[str]) -> bool:
-        """Take rows and columns; answers whether they are others."""
-        if (services, environments) == (self.services, self.environments):
-            return False
-        self.beginResetModel()
-        self.services, self.environments = services, environments
-        self.endResetModel()
-        return True
-
-    def fill(self, cells: dict[tuple[str, str], Cell]) -> None:
-        """Show `cells`; only those that changed are painted again."""
-        before, self.cells = self.cells, cells
-        for r, service in enumerate(self.services):
-            for c, environment in enumerate(self.environments):
-                if before.get((service, environment)) != cells.get((service, environment)):
-                    index = self.index(2 * r + 1, c)
-                    self.dataChanged.emit(index, index)
-
-    def cell(self, index: _Index) -> Cell | None:
-        """The cell at an index; None in a row of names."""
-        if not index.isValid() or index.row() % 2 == 0:
-            return None
-        return self.cells.get((self.services[index.row() // 2], self.environments[index.column()]))
-
-    @guarded
-    def rowCount(self, parent: _Index = _ROOT) -> int:
-        """Two rows a service."""
-        return 0 if parent.isValid() else 2 * len(self.services)
-
-    @guarded
-    def columnCount(self, parent: _Index = _ROOT) -> int:
-        """One column an environment."""
-        return 0 if parent.isValid() else len(self.environments)
-
-    @guarded
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Environments across the top."""
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole and section < len(self.environments):
-            return plain(self.environments[section]) or "no environment named"
-        return None
-
-    @guarded
-    def flags(self, index: _Index) -> Qt.ItemFlag:
-        """Names are not chosen, cells are."""
-        if index.row() % 2 == 0:
-            return Qt.ItemFlag.ItemIsEnabled
-        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-
-    @guarded
-    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Words for accessibility and tooltips; the delegate paints from the cells."""
-        if not index.isValid():
-            return None
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            cell = self.cell(index)
-            return cell.sentence if cell else plain(self.services[index.row() // 2])
-        if role == Qt.ItemDataRole.ToolTipRole:
-            cell = self.cell(index)
-            if cell is None:
-                return tooltip_text(self.services[index.row() // 2])
-            return tooltip_text("\n".join(line for line in (cell.sentence, cell.odd, as_of_text(cell.as_of_us)) if line))
-        return None
+READ_A_TURN = 2
+TURNS = 20  # so many at most until all cells in sight are painted anew
 
 
 class _Delegate(QStyledItemDelegate):
     """Paints a cell: version and age, state, what is pending, and the p99 of the last ten minutes."""
 
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._cards = Cards()
+
     @guarded
-    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Fixed."""
         return QSize(MIN_PX, CELL_PX if index.row() % 2 else NAME_PX)
 
     @guarded
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """One cell, or a service's name."""
         view = self.parent()
         if not isinstance(view, Matrix):
@@ -120,9 +52,8 @@ class _Delegate(QStyledItemDelegate):
             if index.column() == 0:
                 paint_words(painter, rect.adjusted(8, 4, -8, 0), plain(view.cells.services[index.row() // 2]), "strong", theme.text)
         else:
-            current = index == view.currentIndex()
-            paint_frame(painter, QRectF(rect).adjusted(4.5, 2.5, -4.5, -4.5), cell, theme, current, view.hasFocus())
-            paint_content(painter, rect.adjusted(14, 8, -14, -10), cell, theme)
+            look = Look(index == view.currentIndex(), view.hasFocus(), view.devicePixelRatioF())
+            self._cards.paint(painter, rect, cell, theme, look)
         painter.restore()
 
 
@@ -135,7 +66,12 @@ class Matrix(QTableView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._width = 0
-        self.cells = _Model(self)
+        self._due: dict[tuple[str, str], None] = {}
+        self._turns = 0
+        self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
+        self._turn.timeout.connect(self._tell_some)
+        self.cells = Model(self)
         self.setModel(self.cells)
         self.setItemDelegate(_Delegate(self))
         self.setAccessibleName("Services and environments")
@@ -169,8 +105,11 @@ class Matrix(QTableView):
     def changeEvent(self, event: QEvent) -> None:
         """Another theme: another ground."""
         super().changeEvent(event)
+        kept_font.cache_clear()
         if event.type() == QEvent.Type.StyleChange:
             self._dress()
+            # under a style sheet a palette does not reach a child that was shown with another one
+            self.viewport().setPalette(self.palette())
 
     def arrange(self) -> None:
         """Spans and sizes after rows or columns changed."""
@@ -194,6 +133,35 @@ class Matrix(QTableView):
         # not viewport().width(): a widget of Qt's own, seen for the first time, makes PySide load every kind of widget there is
         self._width = event.size().width()
         self._fit()
+
+    def fill(self, cells: dict[tuple[str, str], Cell]) -> None:
+        """Show these; of those that changed a few are painted a turn, since all together would hold up the hand."""
+        self._due |= dict.fromkeys(self.cells.take(cells))
+        if not self._turn.isActive():
+            self._turns = 0
+            self._tell_some()
+
+    @Slot()
+    def _tell_some(self) -> None:
+        seen = set(self.in_sight()) if self.isVisible() else set()
+        now = [at for at in self._due if at in seen]
+        now = now[: max(1, len(now) // (TURNS - self._turns)) if self._turns < TURNS else None]
+        self._turns = self._turns + 1
+        # those out of sight cost no painting
+        now += [at for at in self._due if at not in seen]
+        for at in now:
+            del self._due[at]
+            if at in self.cells.cells:
+                self.cells.tell(*at)
+        if self._due:
+            self._turn.start(0)
+
+    @guarded
+    def hideEvent(self, event: QHideEvent) -> None:
+        """What nobody sees costs nothing: all of it, and no timer runs on."""
+        super().hideEvent(event)
+        self._turn.stop()
+        self._tell_some()
 
     def in_sight(self) -> list[tuple[str, str]]:
         """The places whose cells can be seen."""
@@ -288,6 +256,10 @@ class OverviewView(View):
         super().__init__(cockpit, parent)
         self._cells = Cells(cockpit)
         self._filter = ""
+        self._unread: dict[tuple[str, str], None] = {}
+        self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
+        self._turn.timeout.connect(self._read_some)
         self.setMinimumWidth(292)
         self.setAccessibleName("Overview")
         self.matrix = Matrix(self)
@@ -321,22 +293,53 @@ class OverviewView(View):
 
     def on_change(self, change: Change) -> None:
         """A second that passed is for the cells that can be seen."""
-        if change.kinds == {"ages"} and self.isVisible() and self.matrix.cells.cells:
-            model = self.matrix.cells
-            fresh = {place: self._cells.read(*place) for place in self.matrix.in_sight()}
-            model.fill({**model.cells, **fresh})
+        if not change.touches(*self.kinds):
+            return
+        cells, some = self.matrix.cells.cells, services_in(change, self.kinds)
+        if change.kinds == {"ages"} and self.isVisible() and cells:
+            self._read_soon(self.matrix.in_sight())
+        elif some is not None and self.isVisible() and not self._late:
+            self._read_soon([at for at in self.matrix.in_sight() if at[0] in some] + [at for at in cells if at[0] in some])
         else:
             super().on_change(change)
 
+    def _read_soon(self, places: list[tuple[str, str]]) -> None:
+        """A few at once, the others in the next turns: reading is cheap, but not that of fifty services."""
+        self._unread |= dict.fromkeys(places)
+        if not self._turn.isActive():
+            self._read_some()
+
+    @Slot()
+    def _read_some(self) -> None:
+        known = self.matrix.cells.cells
+        now = list(self._unread)[:READ_A_TURN]
+        for at in now:
+            del self._unread[at]
+        self.matrix.fill({at: self._cells.read(*at) for at in now if at in known})
+        if self._unread:
+            self._turn.start(0)
+
+    @guarded
+    def hideEvent(self, event: QHideEvent) -> None:
+        """What was not read yet is read when shown again."""
+        super().hideEvent(event)
+        self._late = self._late or bool(self._unread)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._unread.clear()
+        self._turn.stop()
+
     def refresh(self) -> None:
         """Fill the grid."""
+        self._forget()
         state = self.state
         words = self._filter.lower().split()
         services = [s.name for s in state.services if all(w in s.name.lower() for w in words)]
         # a repository alone has no environments: one column without a name then carries what is named as live
         environments = [e.name for e in sorted(state.environments, key=lambda e: e.rank)] or [""] * bool(state.services)
         fresh = self.matrix.cells.shape(services, environments)
-        self.matrix.cells.fill({(s, e): self._cells.read(s, e) for s in services for e in environments})
+        self.matrix.fill({(s, e): self._cells.read(s, e) for s in services for e in environments})
         self.matrix.setAccessibleDescription(self._empty_words())
         self.line.set_busy(bool(state.starting))
         self.matrix.horizontalHeader().setVisible(bool(environments))
