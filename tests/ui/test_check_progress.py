@@ -127,13 +127,33 @@ def test_a_running_suite_is_shown_live_against_past_ones(view: ChecksView, cockp
     for passed in (13, 14, 15):
         poll(view, cockpit, passed)
     began = NOW_US / 1e6 - 22
-    assert view.history_title.whole.startswith("integration: 18 of 21 tests, 85.71 %")
+    assert view.history_title.whole.startswith("integration: 18 of 21 tests, 85 %")
     assert chart.values_at(cockpit.now_us / 1e6)["done"] == pytest.approx(100 * 18 / 21)
     assert chart.values_at(began + 16)["usual"] == pytest.approx(50, abs=8)
     assert chart.readout.text.split("  ")[1].startswith("+28 s")
     assert chart.range_s[0] == pytest.approx(began)
     chart.copy()
     assert "usual" in QGuiApplication.clipboard().text()
+
+
+def test_uneven_polls_and_tests_leave_no_hole_in_the_lines(view: ChecksView, cockpit: FakeCockpit) -> None:
+    chart = view.foot.chart
+    assert chart is not None
+    for passed in (12, 13, 14):
+        poll(view, cockpit, passed)
+    cockpit.now_us += 60 * S
+    poll(view, cockpit, 17)
+    done = chart.data.series.window(NOW_US / 1e6 - 22, cockpit.now_us / 1e6)[1][0]
+    assert len(done) > 100
+    assert not any(math.isnan(value) for value in done)
+
+
+def test_a_share_is_a_whole_percent_and_never_whole_too_early(view: ChecksView, cockpit: FakeCockpit) -> None:
+    chart = view.foot.chart
+    assert chart is not None
+    poll(view, cockpit, 13)
+    cell = next(c for c in chart.readout.text.split("  ") if c.startswith("done"))
+    assert cell == "done 76 %"
 
 
 def test_what_happens_while_nobody_looks_is_seen_too(view: ChecksView, cockpit: FakeCockpit) -> None:

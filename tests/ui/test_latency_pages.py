@@ -267,6 +267,27 @@ def test_the_distribution_at_equal_age_where_both_were_seen(qtbot: Any, cockpit:
     cockpit.store.merge("deployments", {PLACE: replace(known, value=(known.value[0], earlier, *known.value[2:]))})
     view = shown(qtbot, cockpit, "Distribution")
     assert "against 1.5.1 at the same age, 38 min earlier" in view.page.words.whole
+    assert "then it was replaced" not in view.page.words.whole
+
+
+def test_a_baseline_that_was_soon_replaced_says_how_much_of_it_is_compared(qtbot: Any, cockpit: FakeCockpit) -> None:
+    measure(cockpit, 60)
+    known = cockpit.store.state.deployments[PLACE]
+    came = known.value[0].started_at_us - 2 * MIN
+    earlier = replace(known.value[1], started_at_us=came, finished_at_us=came + S)
+    cockpit.store.merge("deployments", {PLACE: replace(known, value=(known.value[0], earlier, *known.value[2:]))})
+    view = shown(qtbot, cockpit, "Distribution")
+    view.when.choose(DEPLOYMENT)
+    view.when.chosen.emit(DEPLOYMENT)
+    assert "at the same age, 2 min earlier, only 2 min of it: then it was replaced" in view.page.words.whole
+
+
+def test_side_by_side_of_a_young_candidate_begins_at_its_deployment(qtbot: Any, cockpit: FakeCockpit) -> None:
+    known = cockpit.store.state.deployments[PLACE]
+    young = replace(known.value[0], started_at_us=NOW_US - MIN, finished_at_us=NOW_US - 50 * S)
+    cockpit.store.merge("deployments", {PLACE: replace(known, value=(young, *known.value[1:]))})
+    view = shown(qtbot, cockpit, "Side by side")
+    assert view.when.currentData() == DEPLOYMENT
 
 
 def test_few_samples_are_not_told_as_if_known(qtbot: Any, cockpit: FakeCockpit) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QComboBox, QPushButton
 
-from cockpit.domain.facts import Fact
+from cockpit.domain.facts import Fact, place
 from cockpit.domain.release import DeployState
 from cockpit.services.runtime import Outcome
 from cockpit.services.store import AppState, Change, LatencyStatus
@@ -63,6 +63,22 @@ def test_what_is_not_known_never_reads_as_ok() -> None:
     assert verdict(LatencyStatus(point))[0] == "unknown"
     known = FakeCockpit().store.state.latency[PLACE].value
     assert verdict(replace(known, outside=None))[0] == "unknown"
+
+
+@pytest.mark.parametrize(("factor", "word", "said"), [(1.4, "warning", "above its band"), (0.0, "ok", "below its band")])
+def test_a_p99_beyond_its_band_is_never_called_within(factor: float, word: str, said: str) -> None:
+    known = FakeCockpit().store.state.latency[PLACE].value
+    point = replace(known.point, p99_ms=factor * known.band.high_ms)
+    found = verdict(replace(known, point=point, outside=False))
+    assert found[0] == word
+    assert found[1].startswith(said)
+
+
+def test_a_history_that_cannot_be_read_is_told_beside_what_came_in(qtbot, cockpit: FakeCockpit) -> None:
+    view = shown(qtbot, cockpit)
+    view.page.feeds[0].problem = OSError("the disk is gone")
+    view.refresh()
+    assert view.what.whole == "The history could not be read: the disk is gone"
 
 
 def test_stale_is_grey_and_says_its_age(qtbot, cockpit: FakeCockpit) -> None:
@@ -138,7 +154,7 @@ def test_nothing_happens_while_it_is_hidden(qtbot, cockpit: FakeCockpit) -> None
     view.on_change(Change(frozenset({"latency"})))
     assert view.verdict.word == "bad"
     view.show()
-    assert view.verdict.word == "ok", "caught up before the first paint"
+    assert view.verdict.word == "warning", "caught up before the first paint"
     assert len(cockpit.latency.loads) == asked
 
 
@@ -151,7 +167,7 @@ def test_empty_says_what_would_fill_it(qtbot, qapp: QApplication) -> None:
     cockpit.store.apply(starting="")
     cockpit.latency.nodes = lambda at: ()
     view.on_change(Change(frozenset({"starting"})))
-    assert "openmetrics" in view.charts[0].overlay.message[1]
+    qtbot.waitUntil(lambda: "openmetrics" in view.charts[0].overlay.message[1])
     assert not view.grab().isNull()
 
 
@@ -230,3 +246,20 @@ def test_a_fact_without_any_quantile_is_a_dash(qtbot, cockpit: FakeCockpit) -> N
     cockpit.store.merge("latency", {PLACE: Fact(LatencyStatus(point), NOW_US, "latency", 15)})
     view = shown(qtbot, cockpit)
     assert view.number.whole == "–"
+
+
+def test_answers_of_other_sources_draw_nothing_and_a_watch_only_its_line(
+    qtbot, qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = shown(qtbot, FakeCockpit())
+    lines: list[int] = []
+    monkeypatch.setattr(view, "refresh", lambda: pytest.fail("all of it was read"))
+    monkeypatch.setitem(view.beside, "watches", lambda: lines.append(1))
+    view.on_change(Change(frozenset({"sources"}), frozenset({"ci"})))
+    view.on_change(Change(frozenset({"watches"}), frozenset({place("elsewhere", "production")})))
+    assert not lines
+    view.on_change(Change(frozenset({"watches"}), frozenset({place(view.service, "production")})))
+    assert len(lines) == 1
+    view.hide()
+    view.on_change(Change(frozenset({"watches"}), frozenset({place(view.service, "production")})))
+    assert len(lines) == 1, "hidden it waits"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
 
 from cockpit.services.notices import Severity
 from cockpit.services.store import Change
@@ -218,6 +218,26 @@ def test_the_bar_stops_shouting_once_somebody_looks(notice_bar: NoticeBar, cockp
     cockpit.notices.tell(Severity.ERROR, "Alert", "", key=f"alerts:{PLACE}")
     assert notice_bar.text.startswith("error: Alert +2")
     assert notice_bar.look_button.isVisible()
+
+
+def test_the_focus_stays_in_the_bar_when_its_button_goes(qtbot: Any, cockpit: Any) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    column = QVBoxLayout(window)
+    danger = QPushButton("Roll back")
+    bar = looking.notice_bar(cockpit, window)
+    column.addWidget(bar)
+    column.addWidget(danger)
+    cockpit.notices.subscribe(lambda notice: bar.show_notice(cockpit.notices.newest))
+    window.show()
+    window.activateWindow()
+    incident(cockpit)
+    bar.look_button.setFocus()
+    qtbot.waitUntil(bar.look_button.hasFocus)
+    QTest.keyClick(bar.look_button, Qt.Key.Key_Space)
+    assert bar.look_button.isHidden()
+    assert bar.hasFocus()
+    assert not danger.hasFocus()
 
 
 def test_a_bar_of_its_own_has_no_button(qtbot: Any, cockpit: Any) -> None:

@@ -14,10 +14,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
 from cockpit.domain.policy import Rules
-from cockpit.domain.watching import WatchRule, WatchState
-from tests.fakes.believable import NOW_US, S
+from cockpit.domain.watching import Finding, WatchRule, WatchState
+from tests.fakes.believable import MIN, NOW_US, S
 from tests.fakes.cockpit import FakeCockpit
-from tests.fakes.watches import WHY, bad, counting, put, watched
+from tests.fakes.watches import UNSEEN, WHY, bad, counting, put, watched
 from ui.main_window import MainWindow
 from ui.theme import apply
 from ui.views import watch_strip
@@ -312,6 +312,37 @@ def test_the_card_says_state_sentence_progress_and_the_age_of_the_look(card: Rol
     assert (slot.state.word, slot.age.whole) == ("stale", "looked 1 min ago")
 
 
+def test_the_card_never_cuts_the_state_and_says_first_that_p99_left_its_band(card: RollbackCard, cockpit: FakeCockpit) -> None:
+    verdict = replace(UNSEEN, sentence="cannot tell: cancel_order never saw the load of now on the version before")
+    band = Finding("band", "p99 left the band of 1.6.1: 58.7 ms against at most 0.9 ms", NOW_US - MIN)
+    begin(cockpit, card, watched(state=WatchState.BLIND, verdict=verdict, findings=(band,), ended_us=NOW_US - 12 * MIN))
+    slot = card.watch_slot
+    assert (slot.state.text, slot.age.whole) == ("1.7.0: cannot tell", "12 min ago")
+    assert slot.progress.whole.startswith("over, ")
+    assert slot.words.words.startswith("Band: p99 left the band of 1.6.1: 58.7 ms against at most 0.9 ms. cancel_order never saw")
+    assert slot.state.fontMetrics().horizontalAdvance(slot.state.text) < slot.state.width()
+
+
+def test_the_strip_says_each_state_once_and_counts_the_others(strip: WatchStrip, cockpit: FakeCockpit) -> None:
+    blind = watched(state=WatchState.BLIND, verdict=replace(UNSEEN, sentence="cannot tell: no requests"))
+    put(cockpit, blind, replace(blind, service="risk-engine", state=WatchState.WATCHING))
+    strip.refresh()
+    assert strip.idle.whole == "order-gateway in production (2 watches): 1.7.0: cannot tell: no requests"
+    cockpit.store.apply(watches={})
+    strip.refresh()
+    assert "Where the policy says so" in strip.idle.whole
+
+
+def test_the_strip_tells_of_production_first_unless_another_place_is_bad(strip: WatchStrip, cockpit: FakeCockpit) -> None:
+    blind = watched(service="risk-engine", environment="staging", state=WatchState.BLIND)
+    put(cockpit, watched(), blind)
+    strip.refresh()
+    assert strip.idle.whole.startswith("order-gateway in production (2 watches): watching 1.7.0: ")
+    put(cockpit, replace(blind, state=WatchState.BAD))
+    strip.refresh()
+    assert strip.idle.whole.startswith("risk-engine in staging (2 watches): 1.7.0: bad: ")
+
+
 def test_a_long_verdict_ends_in_dots_and_is_whole_in_the_tooltip(card: RollbackCard, cockpit: FakeCockpit) -> None:
     begin(cockpit, card, bad(why_not="a person's override of the freeze is needed, and nothing automatic passes one"))
     slot = card.watch_slot
@@ -357,7 +388,7 @@ def test_the_focus_stays_in_the_strip_when_a_countdown_is_over(
 ) -> None:
     made = window()
     put(cockpit, counting())
-    made.header.watch.stop_button.setFocus()
+    counted(qtbot, made).stop_button.setFocus()
     clock.now_s += 1
     QTest.keyClick(made.header.watch.stop_button, Qt.Key.Key_Space)
     assert len(stops(cockpit)) == 1
@@ -386,6 +417,13 @@ def window(qtbot: Any, cockpit: FakeCockpit, clock: Seconds, tmp_path: Path) -> 
     return build
 
 
+def counted(qtbot: Any, window: MainWindow) -> WatchStrip:
+    """The strip, once it counts: the parts of the window hear of a change in turns."""
+    strip = window.header.watch
+    qtbot.waitUntil(lambda: strip.currentIndex() == COUNTING)
+    return strip
+
+
 def stands(window: MainWindow) -> QPoint:
     """Where the parts below the head begin."""
     QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
@@ -394,7 +432,7 @@ def stands(window: MainWindow) -> QPoint:
 
 @pytest.mark.parametrize("playground", [True, False])
 def test_it_is_in_sight_for_any_place_and_moves_nothing(
-    window: Callable[..., MainWindow], cockpit: FakeCockpit, clock: Seconds, playground: bool
+    qtbot: Any, window: Callable[..., MainWindow], cockpit: FakeCockpit, clock: Seconds, playground: bool
 ) -> None:
     if not playground:
         cockpit.playground = None
@@ -402,9 +440,8 @@ def test_it_is_in_sight_for_any_place_and_moves_nothing(
     made = window()
     before = stands(made)
     put(cockpit, counting())
-    strip = made.header.watch
+    strip = counted(qtbot, made)
     assert strip.isVisible()
-    assert strip.currentIndex() == COUNTING
     assert stands(made) == before
     assert strip.countdown.boxes()[0].width() >= strip.countdown.fontMetrics().horizontalAdvance(strip.countdown.head), "whole at 1280"
     clock.now_s += 1
@@ -428,9 +465,10 @@ def test_without_a_policy_for_it_no_room_is_taken(qtbot: Any, window: Callable[.
 
 
 @pytest.mark.parametrize("how", ["key", "click"])
-def test_from_elsewhere_one_gets_to_its_watch(window: Callable[..., MainWindow], cockpit: FakeCockpit, how: str) -> None:
+def test_from_elsewhere_one_gets_to_its_watch(qtbot: Any, window: Callable[..., MainWindow], cockpit: FakeCockpit, how: str) -> None:
     made = window()
     put(cockpit, counting())
+    counted(qtbot, made)
     if how == "key":
         QTest.keyClick(made.focusWidget() or made, Qt.Key.Key_W)
     else:
@@ -449,6 +487,7 @@ def test_the_playground_says_that_it_is_made_up_until_something_is_counted_down(
     made = window()
     assert made.header.banner.words.isVisible()
     put(cockpit, counting())
+    counted(qtbot, made)
     assert not made.header.banner.words.isVisible()
     put(cockpit, replace(counting(), countdown=None, action="k"))
     qtbot.waitUntil(lambda: made.header.watch.currentIndex() == NOTE)

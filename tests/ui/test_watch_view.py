@@ -17,7 +17,7 @@ from cockpit.domain.rollout import Action, ActionState
 from cockpit.domain.watching import WatchRule, WatchState
 from tests.fakes.believable import HOUR, MIN, NOW_US, S
 from tests.fakes.cockpit import FakeCockpit
-from tests.fakes.watches import GOOD, UNSEEN, WHY, bad, counting, put, watched
+from tests.fakes.watches import GOOD, SLOW, WHY, bad, counting, put, watched
 from tests.fakes.watching import alerts
 from ui.theme import apply
 from ui.views.overview import OverviewView
@@ -82,7 +82,7 @@ def test_what_is_stale_is_grey_and_does_not_speak_of_now(view: WatchView, cockpi
 
 def test_the_sentence_stands_whole(qtbot: Any, view: WatchView, cockpit: FakeCockpit) -> None:
     long = "; ".join(f"p99 of operation_number_{n} is 2.4 x baseline, 95 % interval 1.9 to 3.1" for n in range(6))
-    put(cockpit, bad(verdict=replace(UNSEEN, sentence=long)))
+    put(cockpit, bad(verdict=replace(SLOW, sentence=long)))
     view.read()
     qtbot.waitUntil(lambda: view.sentence.height() >= view.sentence.heightForWidth(view.sentence.width()) > 60)
     assert view.sentence.as_text == long

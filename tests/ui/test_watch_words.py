@@ -68,7 +68,9 @@ def test_after_stop_it_names_who_and_the_way_by_hand() -> None:
         ({"automatic": False}, "pending", "the policy of production wants none"),
         ({"action": "k1"}, "info", "rolled back automatically"),
         ({"stopped_by": "You"}, "held", "Stopped by You"),
-        ({"ended_us": NOW_US}, "ok", "needed"),
+        ({"ended_us": NOW_US, "state": WatchState.FINE, "verdict": GOOD}, "ok", "No automatic rollback was needed"),
+        ({"ended_us": NOW_US, "state": WatchState.BLIND}, "pending", "that it was not needed nobody can tell"),
+        ({"ended_us": NOW_US, "state": WatchState.STOPPED}, "pending", "that it was not needed nobody can tell"),
         ({}, "ok", "after a countdown that a person can stop"),
     ],
 )
@@ -76,6 +78,19 @@ def test_why_nothing_follows(fields: dict[str, object], word: str, part: str) ->
     found = words.automatic_row(watched(**fields), NOW_US)
     assert found[0] == word
     assert part in found[1]
+
+
+def test_what_is_bad_is_not_explained_by_a_mild_verdict() -> None:
+    found = bad(verdict=UNSEEN, findings=(Finding("silence", "a node is silent", NOW_US), Finding("rule", "5xx is 9 %", NOW_US)))
+    assert words.sentence(found) == "5xx is 9 %"
+    assert words.sentence(replace(found, verdict=SLOW)) == WHY
+    assert words.sentence(replace(found, state=WatchState.BLIND)) == UNSEEN.sentence
+
+
+def test_one_line_says_its_state_once() -> None:
+    blind = watched(state=WatchState.BLIND, verdict=replace(UNSEEN, sentence="cannot tell: no requests"))
+    assert words.line_words(blind, NOW_US) == "1.7.0: cannot tell: no requests"
+    assert words.line_words(replace(blind, looked_us=NOW_US - 99 * S), NOW_US) == "1.7.0: stale: cannot tell: no requests"
 
 
 def test_progress_counts_time_and_real_load() -> None:

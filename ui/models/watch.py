@@ -68,7 +68,10 @@ def stopped_words(watched: Watched) -> str:
 
 
 def sentence(watched: Watched) -> str:
-    """What the judge says; without a verdict the first thing that was found."""
+    """What the judge says; the first thing that was found where that is worse than the verdict, or there is none."""
+    against = [f for f in watched.findings if f.kind not in _BLINDING]
+    if watched.state is WatchState.BAD and against and (watched.found is None or not watched.found.bad):
+        return plain(against[0].text, 1000)
     if watched.found is not None:
         return plain(watched.found.sentence, 1000)
     if watched.findings:
@@ -85,6 +88,17 @@ def glance(watched: Watched, now_us: int) -> tuple[str, str]:
         return str(watched.state), f"{watched.state} {version}" if watched.state is WatchState.WATCHING else f"{version}: {watched.state}"
     words = {WatchState.WATCHING: "watch is over"}.get(watched.state, str(watched.state))
     return str(watched.state), f"{version}: {words}"
+
+
+def beside_state(watched: Watched) -> str:
+    """The sentence where its state stands before it: that is not said twice."""
+    return sentence(watched).removeprefix(f"{watched.state}: ")
+
+
+def line_words(watched: Watched, now_us: int) -> str:
+    """State and sentence in one line: 1.7.0: cannot tell: nothing was seen of the new version yet."""
+    words = glance(watched, now_us)[1]
+    return f"{words}: {beside_state(watched) if words.endswith(str(watched.state)) else sentence(watched)}"
 
 
 def look_words(watched: Watched, now_us: int) -> str:
@@ -180,8 +194,10 @@ def automatic_row(watched: Watched, now_us: int) -> tuple[str, str]:
             "unknown",
             f"Nobody looked for {age_text((now_us - watched.looked_us) / 1e6)}: nothing is rolled back automatically meanwhile",
         )
-    if watched.over:
+    if watched.over and watched.state is WatchState.FINE:
         return "ok", "No automatic rollback was needed"
+    if watched.over:
+        return "pending", f"Nothing was rolled back automatically; that it was not needed nobody can tell: {watched.state}"
     return "ok", "A bad verdict is rolled back automatically, after a countdown that a person can stop"
 
 

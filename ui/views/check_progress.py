@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from itertools import accumulate
@@ -27,7 +28,8 @@ Points = list[tuple[float, float]]  # seconds since the suite began, share of it
 
 RUNS_KEPT = 60
 POINTS_KEPT = 2_000
-TOP = 110.0  # percent: its line is not the chart's edge
+TOP = 125.0  # percent: there is room for the words beside its line, also where the chart is low
+STEPS = 200  # of the chart's time
 PAST = 12  # runs that say what is usual
 GRID = tuple(i / 20 for i in range(21))
 FOOT_PX = 100
@@ -156,7 +158,7 @@ class CheckFoot(QWidget):
         from ui.widgets.time_chart import CurveSpec, TimeChart
 
         curves = (CurveSpec("done", "done", "running"), CurveSpec("usual", "usual", "muted", dashed=True))
-        self.chart = TimeChart("Progress", curves, _percent, lambda v: f"{v:g} %", "100.0 %", self)
+        self.chart = TimeChart("Progress", curves, _percent, lambda v: f"{v:g} %", "1,000 %", self)
         self.chart.set_top(TOP)
         self.stack.addWidget(self.chart)
         self.changed.emit()
@@ -195,7 +197,9 @@ class CheckFoot(QWidget):
         began = suite.started_at_us / 1e6
         done = self.seen.points(run_id, suite.name) or [(0.0, 0.0)]
         past = usual([r for r in shown.runs if r.id != run_id], shown.full, self.seen, suite.name)
-        times = sorted({at for at, _ in (*done, *past)})
+        last = max(done[-1][0], past[-1][0] if past else 0.0)
+        # polls and tests come irregularly: in even steps no chart takes a long one for a gap
+        times = sorted({done[-1][0], *(last * i / STEPS for i in range(STEPS + 1))})
         columns = {"done": _line(done, times), "usual": _line(past, times)}
         end_s = max(1.0, (past[-1][0] if past else 0.0) * 1.1, done[-1][0] * 1.05)
         chart.set_origin(began)
@@ -217,7 +221,7 @@ def progress_words(suite: Suite, shown: Shown) -> str:
     """integration: 15 of 21 tests, 71 %, about 12 s left (usually 31 s)."""
     past = past_s(shown.runs, suite.name)
     usually = f" (usually {duration_text(statistics.median(past))})" if past else ""
-    share = percent_text(suite.done / suite.total).replace(".00", "")
+    share = _percent(100 * suite.done / suite.total)
     words = f"{plain(suite.name, 60)}: {count_text(suite.done)} of {plural(suite.total, 'test')}, {share}"
     if suite.state is not CheckState.RUNNING:
         return f"{words}, took {duration_text(suite.duration_s)}{usually}"
@@ -227,7 +231,7 @@ def progress_words(suite: Suite, shown: Shown) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return percent_text(None if value is None else round(value / 100, 3)).replace(".00", "")
+    return percent_text(None) if value is None or not math.isfinite(value) else f"{math.floor(value + 1e-9)} %"
 
 
 def _line(points: Points, times: Sequence[float]) -> list[float]:

@@ -45,7 +45,7 @@ VIEWS = (
 class LatencyView(View):
     """One page at a time over one window. The chart library is loaded in the background when this is first shown."""
 
-    kinds = frozenset(["latency", "deployments", "alerts", "approvals", "reviews", "freezes", "fleets", "sources", "starting", "ages"])
+    kinds = frozenset(["latency", "deployments", "alerts", "approvals", "reviews", "freezes", "fleets", "starting", "ages"])
     went = Signal(str)
 
     def __init__(self, cockpit: Cockpit, parent: QWidget | None = None) -> None:
@@ -229,8 +229,9 @@ class LatencyView(View):
         pair = self._pair()
         if VIEWS[number][0] == "Side by side" and self.follow and pair is not None and pair.baseline is not None:
             now_us = self.cockpit.clock_us()
-            if pair.ages(now_us - int(self._span_s * 1e6), now_us)[1] is None:
-                # the baseline never grew so old: what can be compared lies at the beginning
+            span_us = int(self._span_s * 1e6)
+            if pair.ages(now_us - span_us, now_us)[1] is None or now_us - pair.candidate.start_us < span_us / 3:
+                # the baseline never grew so old, or the candidate is young: what can be compared lies at the beginning
                 self.when.choose(DEPLOYMENT)
                 self._when_chosen(DEPLOYMENT)
         self.read()
@@ -305,6 +306,8 @@ class LatencyView(View):
             if self.stack.currentWidget() is not page:
                 self.stack.setCurrentWidget(page)
             page.draw(self._scope(page, fact))
+            if page.problem is not None:
+                self.what.set_text(f"The history could not be read: {plain(str(page.problem), 200)}")
         self.line.set_busy(page is None or page.loading)
 
     def _tell(self, fact: Fact[LatencyStatus] | None) -> None:
@@ -385,8 +388,11 @@ def verdict(status: LatencyStatus) -> tuple[str, str]:
     if band is None:
         return "unknown", "no band yet: too little was seen of the version before"
     of = f" of {plain(band.version, 40)}" if band.version else ""
+    span, p99_ms = f"{number_text(band.low_ms)} to {ms_text(band.high_ms)}{of}", status.point.p99_ms
     if status.outside:
-        return "bad", f"OUTSIDE: {ms_text(status.point.p99_ms)} against at most {ms_text(band.high_ms)}{of}"
+        return "bad", f"OUTSIDE: {ms_text(p99_ms)} against at most {ms_text(band.high_ms)}{of}"
     if status.outside is None:
-        return "unknown", f"not known: too few requests to compare with {number_text(band.low_ms)} to {ms_text(band.high_ms)}{of}"
-    return "ok", f"within its band {number_text(band.low_ms)} to {ms_text(band.high_ms)}{of}"
+        return "unknown", f"not known: too few requests to compare with {span}"
+    if p99_ms is not None and p99_ms > band.high_ms:
+        return "warning", f"above its band {span}, not for long yet"
+    return "ok", f"{'below' if p99_ms is not None and p99_ms < band.low_ms else 'within'} its band {span}"

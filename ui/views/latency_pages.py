@@ -111,10 +111,11 @@ class LatencyPage(QWidget):
         looks = (scope.series, scope.end_s - scope.start_s, scope.heat, scope.log, scope.stale, scope.marks, len(steps))
         before, self._drawn = self._drawn, looks
         self._waiting = list(steps)
-        self._draw_next()
-        if not scope.follow or before != looks:
-            while self._waiting:
-                self._draw_next()
+        if scope.follow and before == looks:
+            self._turn.start(0)
+            return
+        while self._waiting:
+            self._draw_next()
 
     @Slot()
     def _draw_next(self) -> None:

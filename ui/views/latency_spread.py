@@ -42,7 +42,9 @@ def sides_of(scope: Scope, first_us: int) -> Sides:
     if mine[1] <= mine[0]:
         return Sides(mine, None, f"{plain(pair.candidate.version, 40)} came later than this window")
     if equal is not None and equal[1] > equal[0] and equal[0] >= first_us - SLACK_US:
-        return Sides(mine, equal, f"{from_version} at the same age, {duration_text(pair.apart_us / 1e6)} earlier")
+        short = mine[1] - mine[0] - (equal[1] - equal[0]) > 1_000_000
+        seen = f", only {duration_text((equal[1] - equal[0]) / 1e6)} of it: then it was replaced" if short else ""
+        return Sides(mine, equal, f"{from_version} at the same age, {duration_text(pair.apart_us / 1e6)} earlier{seen}")
     start = max(pair.candidate.start_us - (mine[1] - mine[0]), first_us - SLACK_US, pair.baseline.start_us if pair.baseline else 0)
     if start >= pair.candidate.start_us:
         return Sides(mine, None, f"the samples of {from_version} are no longer in memory; Side by side reads its quantiles from history")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import SignalInstance
 
-from ui.models.watch import fresh, glance, sentence
+from ui.models.watch import fresh, glance, line_words
 from ui.views.base import View
 from ui.widgets.texts import Row
 
@@ -16,6 +16,7 @@ class WatchLine(Row):
         super().__init__(view, one_line=True)
         self._view = view
         self.went.connect(went)
+        view.beside["watches"] = self.refresh
         self.hide()
 
     def refresh(self) -> None:
@@ -24,5 +25,4 @@ class WatchLine(Row):
         watched = fresh(self._view.state.watches.get(self._view.place), now_us)
         self.setVisible(watched is not None)
         if watched is not None:
-            word, words = glance(watched, now_us)
-            self.set_row(word, f"{words}: {sentence(watched)}", "", "watch")
+            self.set_row(glance(watched, now_us)[0], line_words(watched, now_us), "", "watch")

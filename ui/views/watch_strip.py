@@ -13,8 +13,8 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QStackedWidget, QWidget
 from cockpit.domain.facts import place
 from cockpit.domain.watching import Watched, WatchState
 from ui.bridge import guarded
-from ui.models.text import plain
-from ui.models.watch import announced_words, glance, left_s, seconds_words, sentence, stopped_words, why_words
+from ui.models.text import plain, plural
+from ui.models.watch import announced_words, left_s, line_words, seconds_words, stopped_words, why_words
 from ui.theme import theme_of
 from ui.widgets.panel import StateLabel
 from ui.widgets.shapes import fill
@@ -153,15 +153,20 @@ class WatchStrip(QStackedWidget):
             announce(self, f"{announced_words(watched)} {seconds_words(countdown, now_us)}")
 
     def _standing(self) -> str:
-        """How the watches stand, the worst of them."""
-        now_us = self._cockpit.clock_us()
-        going = [w for w in self._cockpit.store.state.watches.values() if not w.over]
-        worst = min(going, key=lambda w: (_WORST.index(w.state), -w.started_us), default=None)
+        """How the watches stand: what is bad, else production before all others, the worst of them."""
+        now_us, state = self._cockpit.clock_us(), self._cockpit.store.state
+        going = [w for w in state.watches.values() if not w.over]
+        production = {e.name for e in state.environments if e.production}
+
+        def weight(w: Watched) -> tuple[object, ...]:
+            return w.state is not WatchState.BAD, w.environment not in production, _WORST.index(w.state), -w.started_us
+
+        worst = min(going, key=weight, default=None)
         if worst is None:
-            return "No deployment is watched now. A bad one is rolled back automatically, after a countdown."
-        others = f", and {len(going) - 1} more" if len(going) > 1 else ""
+            return "No deployment is watched now. Where the policy says so, a bad one is rolled back automatically, after a countdown."
+        others = f" ({plural(len(going), 'watch', 'watches')})" if len(going) > 1 else ""
         where = f"{plain(worst.service, 60)} in {plain(worst.environment, 60)}"
-        return f"{where}: {glance(worst, now_us)[1]}{others}. {sentence(worst)}"
+        return f"{where}{others}: {line_words(worst, now_us)}"
 
     def stop(self) -> None:
         """Stop what is counted down here; the key does it too."""

@@ -136,7 +136,8 @@ class Overlay(QWidget):
 
     def _paint_ends(self, painter: QPainter, theme: Theme) -> None:
         face = font("muted")
-        height = QFontMetrics(face).height()
+        metrics = QFontMetrics(face)
+        height = metrics.height()
         painter.setFont(face)
         ys = spread([e.y for e in self.ends], height - 1, self.area.top() + height / 2, self.area.bottom() - height / 2)
         for end, y in zip(self.ends, ys, strict=True):
@@ -144,8 +145,8 @@ class Overlay(QWidget):
             painter.setPen(QPen(theme.muted if self.stale else theme.colour(end.tone), 2))
             painter.drawLine(QPointF(x, y), QPointF(x + 6, y))
             painter.setPen(theme.muted if self.stale else theme.text)
-            box = QRectF(x + 10, y - height / 2, 60, height)
-            self._words.draw(painter, box, LEFT, end.text, "muted")
+            box = QRectF(x + 10, y - height / 2, self.width() - x - 10, height)
+            self._words.draw(painter, box, LEFT, metrics.elidedText(end.text, Qt.TextElideMode.ElideRight, int(box.width())), "muted")
 
     def _paint_message(self, painter: QPainter, theme: Theme) -> None:
         title, hint = self.message

@@ -92,6 +92,9 @@ class NoticeBar(QWidget):
             tip = "\n".join([self.text, *listed, time_tooltip(notice.at_us), "Enter or a click opens the history."])
         self.setToolTip(tooltip_text(tip))
         loud = notice is not None and notice.stands and not notice.looker
+        if not loud and self.look_button.hasFocus():
+            # the focus never falls onto whatever comes next
+            self.setFocus()
         self.look_button.setVisible(self._look is not None and loud)
         self.update()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ui.widgets.chart_scale import Scale
 
 AXIS_PX = 62
-END_PX = 52
+END_PX = 60
 
 
 class Columns:

@@ -20,6 +20,7 @@ from ui.models.watch import (
     BY_HAND,
     announced_words,
     automatic_row,
+    beside_state,
     finding_row,
     fresh,
     glance,
@@ -151,13 +152,16 @@ class WatchSlot(QWidget):
         stopped = stopped_words(watched) if watched.state is WatchState.BAD and not watched.action else ""
         self.state.show_state(word, words)
         self.age.set_ink("muted")
-        self.age.set_text(look_words(watched, now_us))
+        # on little room it is the progress that says that it is over: the state is never cut for it
+        self.age.set_text(look_words(watched, now_us).removeprefix("over "))
         why_not = automatic_row(watched, now_us)[1] if watched.state is WatchState.BAD and watched.why_not and not stopped else ""
-        found = [finding_row(f, now_us)[1] for f in watched.findings if plain(f.text, 1000) != sentence(watched)]
-        lines = [line for line in (stopped, sentence(watched), why_not, *found) if line]
+        found = [(f.kind, finding_row(f, now_us)[1]) for f in watched.findings if plain(f.text, 1000) != sentence(watched)]
+        # a p99 that left its band says more than why the judge cannot tell
+        band, others = ([words for kind, words in found if (kind == "band") is wanted] for wanted in (True, False))
+        lines = [line for line in (stopped, *band, beside_state(watched), why_not, *others) if line]
         self.words.show_words(". ".join(dict.fromkeys(lines)), "muted" if word == "stale" else "text")
         self.bar.setValue(round(1000 * min(time_share(watched, now_us)[0], load_share(watched)[0])))
-        self.progress.set_text(progress_words(watched, now_us))
+        self.progress.set_text(f"{'over, ' if watched.over else ''}{progress_words(watched, now_us)}")
         self._foot(QUIET)
 
     def _foot(self, page: int) -> None:
