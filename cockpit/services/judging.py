@@ -17,6 +17,7 @@ from cockpit.services.watch_past import Split
 USUAL_LOOK_S = 2.0
 SILENT_LOOKS = 5.0  # so many looks late is silence, where looks are far apart
 SILENT_S = 15.0
+GONE_S = 15.0
 REST_S = 30.0  # of a node's silence that is told; one that restarts misses a turn
 
 
@@ -67,6 +68,9 @@ class Trial:
 
         `due_us`: from when on something should have been seen (0 = not yet). `nodes` run the new version; those in `gone` do not answer.
         """
+        heard = self._feed.heard_us(self._at)
+        # a deployment system that cannot reach a node is no sign of its end while the node tells its metrics
+        gone = tuple(name for name in gone if now_us - heard.get(name, 0) > GONE_S * 1e6)
         judge = self._judge or self._begin()
         if judge is None:
             silent = bool(due_us) and now_us > due_us

@@ -148,8 +148,8 @@ class Gates:
 
     def _verdict(self, step: Step) -> Answer:
         watched: Watched | None = self._store.state.watches.get(place(step.service, step.environment))
-        if watched is not None and watched.version == step.version and watched.state is not WatchState.STOPPED:
-            return self._judged(watched)
+        if watched is not None and watched.version == step.version:
+            return (LineState.UNKNOWN, self._other(watched, step)) if self._other(watched, step) else self._judged(watched)
         fact = self._store.state.latency.get(place(step.service, step.environment))
         late = self._late("latency", fact)
         if fact is None or late:
@@ -159,6 +159,17 @@ class Gates:
             return LineState.UNKNOWN, "latency: not enough seen yet"
         words = f"p99 {point.p99_ms:.2f} ms, band {band.low_ms:.2f} to {band.high_ms:.2f} ms of {band.version or 'before'}"
         return (LineState.BLOCKED if outside else LineState.OK), words
+
+    def _other(self, watched: Watched, step: Step) -> str:
+        """Why this watch says nothing of what the step asks about, "" where it does: who was taken back is not well because others are."""
+        if watched.state is WatchState.STOPPED:
+            return f"latency: the watch over {watched.version} ended early: {watched.why_not}"
+        if not watched.over:
+            return ""
+        at = (step.service, step.environment)
+        mine = (r for r in self._store.state.rollouts.values() if not r.state.final and any(run.step == step for run in r.steps))
+        brought = (run.started_at_us for r in mine for run in r.steps if run.action and (run.step.service, run.step.environment) == at)
+        return "latency: the watch over what was deployed now has not begun" if max(brought, default=0) > watched.ended_us else ""
 
     def _judged(self, watched: Watched) -> Answer:
         """What the watch over the version says: what was not seen is not known, and neither is what was said long ago."""

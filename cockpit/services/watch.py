@@ -21,7 +21,7 @@ from cockpit.services import watch_words as words
 from cockpit.services.judging import SILENT_S, Heard, Trial
 from cockpit.services.watch_auto import Automatic
 from cockpit.services.watch_feed import SETTLED_S, WARM_S, Feed
-from cockpit.services.watch_findings import findings, gone, look_at_nodes, state_of
+from cockpit.services.watch_findings import findings, gone, look_at_nodes, old, state_of
 from cockpit.services.watch_run import Run, newest_of, rollout_of, wanted
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 JUDGE_S = 2.0
 FIRST_S = WARM_S + SETTLED_S + SILENT_S + 10.0  # so long after a deployment's end something must have been seen of it
+JUMP_S = 5.0  # between two looks: the machine slept, or the clock was set
+AGAIN_S = 60.0  # what was written once of a watch is written again so long after the last word
 LONGEST_S = 86_400.0  # nobody looks longer, whatever was not seen
 
 
@@ -65,8 +67,11 @@ class Watch:
         self.feed = Feed()
         self._auto = Automatic(store, actions, runner, journal, clock_us)
         self._auto.show = self._show
+        self._auto.unwritten = partial(notices.error, key="watch-journal", place="activity")
         self._runs: dict[str, Run] = {}
-        self._judged_us = 0
+        self._judged_us = self._seen_us = 0
+        self._newest: dict[str, tuple[str, int, int]] = {}  # by place: the deployment's id, when it was told of last, and the one before
+        self._ended: dict[str, int] = {}  # by place: when the deployment began whose watch is over
         self._end: Callable[[], None] | None = None
         self._ends: list[Callable[[], None]] = []
 
@@ -79,6 +84,8 @@ class Watch:
 
     def close(self) -> None:
         """Look no more. What was announced is not fired."""
+        for run in tuple(self._runs.values()):
+            self._auto.call_off(run, "the window was closed")
         for end in (self._end, *self._ends):
             if end is not None:
                 end()
@@ -87,9 +94,10 @@ class Watch:
 
     def _changed(self, change: Change) -> None:
         """What is told of alerts and latency is told at once."""
-        for at, run in tuple(self._runs.items()):
-            if change.touches("alerts") or (change.touches("latency") and at in change.ids):
-                self._look(run, self._clock_us())
+        runs = [run for at, run in self._runs.items() if change.touches("alerts") or (change.touches("latency") and at in change.ids)]
+        now_us = self._now() if runs else 0
+        for run in runs:
+            self._safely(run.at, partial(self._look, run, now_us))
 
     def read(self, source: str, readings: Sequence[Reading], fleets: Mapping[str, Fact[Fleet]]) -> None:
         """What a source of metrics answered, and what was known of the nodes when it was asked. In that source's lane."""
@@ -123,16 +131,47 @@ class Watch:
     # -- which deployments -------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        now_us = self._clock_us()
+        # first of all: whatever goes wrong below, there is a next look
+        self._end = self._main.call_later(TICK_S, self._tick)
+        now_us = self._now()
         judge = now_us - self._judged_us >= JUDGE_S * 1e6
         self._judged_us = now_us if judge else self._judged_us
         for at in tuple({**self._store.state.deployments, **self._store.state.fleets}):
-            self._follow(at, now_us)
-        for run in tuple(self._runs.values()):
+            self._safely(at, partial(self._follow, at, now_us))
+        for at, run in tuple(self._runs.items()):
             if judge:
-                self._judge(run, now_us)
-            self._look(run, now_us)
-        self._end = self._main.call_later(TICK_S, self._tick)
+                self._safely(at, partial(self._judge, run, now_us))
+            self._safely(at, partial(self._look, run, now_us))
+
+    def _safely(self, at: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - a defect in one place must not leave the others without anybody
+            self._notices.error(error, key=f"watch-defect:{at}", place="latency")
+            run, watched = self._runs.get(at), self._store.state.watches.get(at)
+            if run is not None and watched is not None and watched.countdown is not None:
+                why = f"a defect: {error}"
+                self._auto.note(run, "called off", why)
+                self._store.merge("watches", {at: replace(watched, countdown=None, why_not=why)})
+
+    def _now(self) -> int:
+        """The time, after a look at whether the clock went on as it should: what nobody could see was neither watched nor announced."""
+        now_us = self._clock_us()
+        moved_us = now_us - self._seen_us if self._seen_us else 0
+        self._seen_us = now_us
+        if abs(moved_us) <= JUMP_S * 1e6:
+            return now_us
+        if moved_us < 0:
+            self.feed.forget()
+            self._newest.clear()
+            self._judged_us = 0
+        for run in tuple(self._runs.values()):
+            run.slept_us += max(0, moved_us)
+            if moved_us < 0:
+                run.set_back(now_us)
+                run.trial = self._trial(run)
+            self._auto.call_off(run, f"the clock moved by {moved_us / 1e6:+.0f} s: the machine slept or the clock was set")
+        return now_us
 
     def _follow(self, at: str, now_us: int) -> None:
         """Begin, go on with or end the watch of a place, by its newest deployment."""
@@ -141,6 +180,7 @@ class Watch:
         if newest is None:
             return
         run, watched = self._runs.get(at), state.watches.get(at)
+        after_us = self._after(at, newest, now_us)
         if run is not None and newest.kind == "deploy" and newest.digest == run.deployment.digest:
             # the steps of one rollout, or the same version once more
             run.take(newest, now_us)
@@ -152,12 +192,26 @@ class Watch:
         rule = self.rules.watch(newest.environment)
         rollout = rollout_of(state, newest)
         ident = rollout.key if rollout is not None else newest.id
-        if watched is not None and watched.over and watched.deployment == ident:
+        same = rollout is not None or self._ended.get(at, newest.started_at_us) == newest.started_at_us
+        if watched is not None and watched.over and (watched.deployment, watched.version) == (ident, newest.version) and same:
             return
         if wanted(state, newest, rule, now_us):
-            self._begin(Run(ident, newest, rule, min(newest.started_at_us or now_us, now_us)), now_us)
+            self._begin(Run(ident, newest, rule, max(min(newest.started_at_us or now_us, now_us), after_us)), now_us)
         elif run is None and watched is not None:
             self._notices.over(words.notice_key(watched))
+
+    def _after(self, at: str, newest: Deployment, now_us: int) -> int:
+        """When the deployment before it was the newest still: it began after that, whatever its system's clock says. 0 = not seen."""
+        facts = (self._store.state.deployments.get(at), self._store.state.fleets.get(at))
+        told_us = min(fact.at_us for fact in facts if fact is not None and not fact.stale(now_us))
+        ident, last_us, before_us = self._newest.get(at, ("", 0, 0))
+        before_us = before_us if ident == newest.id else last_us
+        self._newest[at] = (newest.id, told_us, before_us)
+        return before_us
+
+    def _trial(self, run: Run) -> Trial:
+        d = run.deployment
+        return Trial(self.feed, run.at, d.digest, d.from_digest, run.rule, run.started_us)
 
     def _begin(self, run: Run, now_us: int) -> None:
         d = run.deployment
@@ -165,7 +219,7 @@ class Watch:
         if before is not None:
             self._notices.over(words.notice_key(before))
         run.take(d, now_us)
-        run.trial = Trial(self.feed, run.at, d.digest, d.from_digest, run.rule, run.started_us)
+        run.trial = self._trial(run)
         self._runs[run.at] = run
         rule = run.rule
         made = Watched(d.service, d.environment, run.ident, d.kind, d.version, d.from_version, run.started_us, wanted=rule.requests)
@@ -196,28 +250,35 @@ class Watch:
         work = partial(trial.step, now_us, due_us, nodes, gone(run, fleet, now_us))
 
         def done(outcome: Outcome[Heard]) -> None:
+            if run.trial is not trial:
+                return  # the clock was set back meanwhile
             run.judging = False
             if outcome.value is None:
                 failed = Verdict(NO_DATA, f"the judge failed: {outcome.error}: that is not fine", self._clock_us())
                 outcome = replace(outcome, value=replace(run.heard or Heard(), verdict=failed))
             run.heard = outcome.value
             if self._runs.get(run.at) is run:
-                self._look(run, self._clock_us())
+                self._safely(run.at, partial(self._look, run, self._now()))
 
         self._runner.submit(f"judge:{run.at}", work, done)
 
     def _look(self, run: Run, now_us: int) -> None:
         """Put together what is known now, show it, and act on it."""
-        state, d, rule, heard = self._store.state, run.deployment, run.rule, run.heard or Heard()
+        # the settings of now, also where they changed in the middle
+        run.rule = rule = self.rules.watch(run.deployment.environment)
+        state, d, heard = self._store.state, run.deployment, run.heard or Heard()
         fleet = state.fleets.get(run.at)
         if fleet is not None and not fleet.stale(now_us):
             look_at_nodes(run, fleet, now_us)
         watched: Watched = replace(
             state.watches[run.at],
             version=d.version,
+            started_us=run.started_us,
             finished_us=run.finished_us,
-            until_us=run.finished_us + round(rule.minutes * 60e6) if run.finished_us else 0,
+            until_us=run.finished_us + run.slept_us + round(rule.minutes * 60e6) if run.finished_us else 0,
             requests=heard.requests,
+            wanted=rule.requests,
+            automatic=rule.automatic,
             looked_us=heard.looked_us,
             verdict=heard.verdict,
             findings=findings(state, run, now_us, metrics=self._metrics(d)),
@@ -229,6 +290,7 @@ class Watch:
             over = state_of(watched.findings, heard.verdict, over=True)
             watched = replace(watched, state=over, ended_us=now_us)
             del self._runs[run.at]
+            self._ended[run.at] = d.started_at_us
         self._show(run, watched)
 
     def _is_over(self, run: Run, watched: Watched, now_us: int) -> bool:
@@ -238,7 +300,7 @@ class Watch:
         rollout = rollout_of(self._store.state, run.deployment)
         if rollout is not None and not rollout.state.final:
             return False
-        seen = watched.requests >= watched.wanted and watched.verdict is not None
+        seen = watched.requests >= watched.wanted and watched.verdict is not None and not old(watched.found, now_us)
         return seen or not self._metrics(run.deployment) or now_us - run.finished_us > LONGEST_S * 1e6
 
     def _metrics(self, deployment: Deployment) -> bool:
@@ -252,13 +314,16 @@ class Watch:
             self._store.merge("watches", {run.at: watched})
         judged = watched.verdict.state if watched.verdict is not None else ""
         news = (watched.state, watched.over, judged == NO_WORSE)
-        if news not in run.noted:
-            run.noted.add(news)
+        now_us = self._clock_us()
+        last_us = run.noted.get(run.news, 0)
+        if news not in run.noted or (news != run.news and now_us - last_us > AGAIN_S * 1e6):
+            run.news, run.noted[news] = news, now_us
             told = "; ".join(f.text for f in watched.findings) or (watched.verdict.sentence if watched.verdict is not None else "")
             self._auto.note(run, str(watched.state), told, over=watched.over, requests=watched.requests, verdict=judged)
         if watched.state is WatchState.STOPPED:
             return
-        told_now = words.words_of(watched, self._clock_us(), metrics=self._metrics(run.deployment))
+        served = any(e.production for e in self._store.state.environments if e.name == watched.environment)
+        told_now = words.words_of(watched, self._clock_us(), metrics=self._metrics(run.deployment), production=served)
         if told_now is None:
             if run.told and not watched.over:
                 words.over(self._notices, watched)

@@ -14,12 +14,14 @@ from msgspec.structs import replace
 
 from cockpit.domain.errors import CockpitError, NotAllowed
 from cockpit.domain.judge import Verdict, why_not_act
+from cockpit.domain.lines import listed
 from cockpit.domain.readiness import why_frozen
 from cockpit.domain.release import Version, version_key
 from cockpit.domain.rollout import ActionState, Refusal, RolloutPlan
 from cockpit.domain.watching import AUTOMATIC, Countdown, Watched, under_watch
 from cockpit.services import status
 from cockpit.services.judging import guards_of
+from cockpit.services.watch_findings import old
 from cockpit.services.watch_run import ACTION, Run
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def key_of(run: Run) -> str:
     from hashlib import sha256
 
     d = run.deployment
-    return sha256(f"{d.service}\n{d.environment}\n{d.id}".encode()).hexdigest()[:32]
+    # a system that begins anew counts its deployments anew, too
+    return sha256(f"{d.service}\n{d.environment}\n{d.id}\n{d.digest}".encode()).hexdigest()[:32]
 
 
 class Automatic:
@@ -63,6 +66,7 @@ class Automatic:
         self._clock_us = clock_us
         self.acts = False
         self.show: Callable[[Run, Watched], None] = lambda run, watched: None
+        self.unwritten: Callable[[Exception], object] = lambda error: None
 
     # -- what the journal knows ------------------------------------------------------------------------------------------------
 
@@ -83,10 +87,11 @@ class Automatic:
         d = run.deployment
         intents = self._journal.entries(LOOK_BACK, kinds=("intent",), service=d.service)
         acted = tuple(e.at_us for e in intents if e.environment == d.environment and _by_itself(e))
-        notes = self._journal.entries(LOOK_BACK, kinds=("note",), service=d.service)
-        # a rollout's watch has another key than its deployments' own
+        notes = (*self._journal.progress_of(run.key), *self._journal.entries(LOOK_BACK, kinds=("note",), service=d.service))
+        # a rollout's watch has another key than its deployments' own; a system that begins anew has ids anew
         mine = (e for e in notes if e.action == ACTION and (e.key == run.key or e.detail.get("deployment") == d.id))
-        stopped = next((e for e in mine if e.environment == d.environment and e.detail.get("said") == "stopped"), None)
+        here = (e for e in mine if (e.environment, e.detail.get("version")) == (d.environment, d.version))
+        stopped = next((e for e in here if e.detail.get("said") == "stopped"), None)
         words = str(stopped.detail.get("message", "")) if stopped is not None else ""
         return Past(acted, bool(self._journal.progress_of(key)), words)
 
@@ -111,13 +116,20 @@ class Automatic:
             return
         detail = {"said": said, "message": words, "deployment": d.id, "version": d.version, **more}
         work = lambda: journal.append("note", run.key, ACTION, who, d.service, d.environment, detail)  # noqa: E731 - one line of work
-        self._runner.submit(LANE, work, lambda outcome: None)
+
+        def done(outcome: Outcome[Any]) -> None:
+            if outcome.error is not None:
+                self.unwritten(outcome.error)
+
+        self._runner.submit(LANE, work, done)
 
     # -- may it? -----------------------------------------------------------------------------------------------------------------
 
     def why_not(self, run: Run, watched: Watched, now_us: int) -> str:
         """Why no automatic rollback follows now; "" where one does."""
         d = run.deployment
+        if not self._actions.rules.watch(d.environment).automatic:
+            return "the settings do not want it any more"
         history = self._store.state.deployments.get(run.at)
         theirs = [x.started_at_us for x in history.value if _is_ours(x.kind, x.reason)] if history is not None else []
         why = why_not_act(
@@ -131,6 +143,8 @@ class Automatic:
         )
         if why:
             return why
+        if old(watched.found, now_us):
+            return f"{old(watched.found, now_us)}: that is no word about now"
         if d.from_version and version_key(d.version) < version_key(d.from_version):
             # not every deployment system calls that a rollback
             return f"it went back from {d.from_version} to {d.version}: a person decides"
@@ -155,9 +169,26 @@ class Automatic:
             return "; ".join(reason.text for reason in planned.reasons)
         if planned.insists:
             return f"only a person may pass this: {'; '.join(planned.insists)}"
+        others = self._others(run, planned.target)
+        if others:
+            return others
         if planned.target.digest == d.digest:
             return "no earlier good version is known here"
+        if version_key(planned.target.name) > version_key(d.version):
+            # who put an older version there went back already
+            return f"the way leads forward, from {d.version} to {planned.target.name}: a person decides"
         return planned
+
+    def _others(self, run: Run, target: Version) -> str:
+        """Why what runs is not what was judged: nobody's version but that one is ever undone."""
+        fact, d = self._store.state.fleets.get(run.at), run.deployment
+        nodes = fact.value.nodes if fact is not None else ()
+        speak = {n.digest: n.version or n.digest[:12] for n in nodes if n.digest}
+        strange = sorted(name for digest, name in speak.items() if digest not in (d.digest, d.from_digest, target.digest))
+        if strange:
+            return f"{listed(strange)} runs there, too: a person decides"
+        silent = any(not n.digest for n in nodes)
+        return "" if d.digest in speak or silent else f"no node runs {d.version} any more"
 
     def _frozen(self, run: Run, target: Version, now_us: int) -> str:
         """A person's rollback is exempt from freezes; one that no person stands behind is not."""
@@ -175,11 +206,15 @@ class Automatic:
     def consider(self, run: Run, watched: Watched, now_us: int) -> Watched:
         """What follows from what was found, once a second."""
         if not run.rule.automatic:
-            return watched
+            if watched.countdown is not None:
+                self.note(run, "called off", "the settings do not want it any more")
+            return replace(watched, countdown=None, why_not="")
         if run.action:
             return replace(watched, action=run.action, countdown=None, why_not=self._became(run.action))
         if run.trouble and now_us - run.trouble_us > AGAIN_S * 1e6:
             run.trouble = ""
+            if not run.read:
+                self.read(run)
         why = self.why_not(run, watched, now_us)
         countdown = watched.countdown
         if why and countdown is not None:
@@ -194,6 +229,13 @@ class Automatic:
         elif now_us >= countdown.at_us:
             self._fire(run)
         return replace(watched, why_not="")
+
+    def call_off(self, run: Run, why: str) -> None:
+        """Whatever is announced is not done; where everything still speaks for it, it is announced anew."""
+        watched = self._now(run)
+        if watched is not None and watched.countdown is not None:
+            self.note(run, "called off", why)
+            self.show(run, replace(watched, countdown=None, why_not=why))
 
     def _became(self, key: str) -> str:
         """What became of the action; "" where it went as it should, or is under way."""
@@ -212,6 +254,7 @@ class Automatic:
         run.asking = True
         key, d, journal = key_of(run), run.deployment, self._journal
         detail = {"said": "announced", "deployment": d.id, "version": d.version, "to": planned.target.name, "message": verdict.sentence}
+        detail |= {"countdown_s": f"{run.rule.countdown_s:g}", "rollback": key}
 
         def work() -> Past:
             found = self._past(run, key)
@@ -268,8 +311,9 @@ class Automatic:
         why = watched.found.sentence if watched.found is not None else ""
         try:
             self._actions.fire(planned, f"{AUTOMATIC}{why}", automatic=True, key=key)
-        except NotAllowed as error:
-            return "; ".join(error.reasons) or error.message
+        except CockpitError as error:
+            reasons = error.reasons if isinstance(error, NotAllowed) else ()
+            return "; ".join(reasons) or error.message
         return ""
 
 

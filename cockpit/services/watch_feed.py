@@ -32,6 +32,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.last: Reading | None = None
+        self.seen: dict[str, float] = {}  # how far each operation had counted, also where the last scrape left it out
         self.read_us = 0
         self.began_us = 0  # when its counters began anew, as far as that was seen
         self.digest = ""
@@ -58,17 +59,21 @@ class _Node:
     def increments(self, reading: Reading, now_us: int) -> dict[str, Histogram] | None:
         """What came since its last scrape; None where that cannot be said."""
         last, before_us = self.last, self.read_us
-        if last is not None and reading.at_us <= last.at_us:
+        if last is not None and last.at_us - GAP_S * 1e6 <= reading.at_us <= last.at_us:
             return None
         self.last, self.read_us = reading, now_us
-        if last is None or now_us - before_us > GAP_S * 1e6:
-            return None
+        before = self.seen
+        self.seen = {**before, **{name: h.total for name, h in reading.operations.items()}}
+        if last is None or reading.at_us <= last.at_us or now_us - before_us > GAP_S * 1e6:
+            return None  # one that is much older was read after the clock was set back
         if _began_anew(last, reading):
             self.began_us = now_us
             return None
         found = {}
         for operation, after in reading.operations.items():
             earlier = last.operations.get(operation)
+            if earlier is None and 0 < before.get(operation, 0.0) <= after.total:
+                continue  # a scrape left it out: nobody knows how much of this came in between
             changed = after if earlier is None else delta(earlier, after)
             if changed is not None:
                 found[operation] = changed
@@ -170,6 +175,11 @@ class Feed:
                     known.told(fleets[at])
                 known.add(mine, now_us)
                 known.settle(now_us)
+
+    def forget(self) -> None:
+        """Begin anew: the clock was set back, and nothing of before can be put in order with what comes."""
+        with self._lock:
+            self._places.clear()
 
     def past(self, at: str) -> Past | None:
         """The past of a place, for whoever holds `locked`."""

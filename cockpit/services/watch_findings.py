@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from cockpit.services.store import AppState
 
 SETTLED_S = 5.0  # after a deployment's end nodes are asked once more before they count as odd
+LASTS_S = 5.0  # what runs is often known before the deployment that brought it
 GONE_S = 15.0
+VERDICT_S = 30.0  # what the judge said before that is no word about now
 AGAINST = ("verdict", "rule", "alert", "drift")
 BLINDING = ("silence", "band")
 
@@ -46,6 +48,13 @@ def state_of(found: tuple[Finding, ...], verdict: Verdict | None, over: bool) ->
     return WatchState.FINE if verdict is not None and verdict.state == NO_WORSE else WatchState.BLIND
 
 
+def old(verdict: Verdict | None, now_us: int) -> str:
+    """Why what the judge said last is no word about now, "" where it is."""
+    if verdict is None or abs(now_us - verdict.at_us) <= VERDICT_S * 1e6:
+        return ""
+    return f"the judge said nothing for {abs(now_us - verdict.at_us) / 1e6:.0f} s"
+
+
 def _verdict(run: Run) -> Iterator[Finding]:
     verdict = run.heard.verdict if run.heard is not None else None
     if verdict is None or not verdict.bad:
@@ -66,7 +75,8 @@ def _alerts(state: AppState, run: Run, now_us: int) -> Iterator[Finding]:
 def _drift(state: AppState, run: Run, fleet: Fact[Fleet]) -> Iterator[Finding]:
     """Nodes that do not run what the deployment said, after its end."""
     d = run.deployment
-    if not d.state.final or fleet.at_us < run.finished_us + SETTLED_S * 1e6:
+    if not d.state.final or fleet.at_us < run.finished_us + SETTLED_S * 1e6 or _changing(state, run, fleet.value):
+        run.since.pop("drift", None)
         return
     planned = expected_now(state.rollouts.values(), d.service, d.environment)
     names = {n.name for n in fleet.value.nodes}
@@ -76,11 +86,19 @@ def _drift(state: AppState, run: Run, fleet: Fact[Fleet]) -> Iterator[Finding]:
         wanted = planned.get(node.name, "") if planned else d.digest if node.name in mine else ""
         if wanted and node.digest and node.digest != wanted:
             odd.setdefault(node.version or node.digest[:12], []).append(node.name)
-    if odd:
+    if odd and fleet.at_us - run.first("drift", fleet.at_us) >= LASTS_S * 1e6:
         words = "; ".join(f"{listed(nodes)} run{'s' if len(nodes) == 1 else ''} {version}" for version, nodes in sorted(odd.items()))
         yield Finding("drift", f"not {d.version}: {words}", run.first("drift", fleet.at_us))
-    else:
+    elif not odd:
         run.since.pop("drift", None)
+
+
+def _changing(state: AppState, run: Run, fleet: Fleet) -> bool:
+    """Whether somebody changes the nodes at this moment, as far as is known here."""
+    mine = (a for a in state.actions.values() if (a.service, a.environment) == (fleet.service, fleet.environment))
+    # one that is not known any more holds no drift back for ever
+    other = any(not a.state.final and not a.let_go and a.intended_at_us > run.started_us for a in mine)
+    return fleet.active is not None or other
 
 
 def look_at_nodes(run: Run, fleet: Fact[Fleet], now_us: int) -> None:
@@ -112,12 +130,15 @@ def _silence(run: Run, now_us: int, metrics: bool) -> Iterator[Finding]:
         yield Finding("silence", "no metrics of it are connected: nobody can say how it does", run.started_us)
     elif heard is not None and heard.verdict is not None and heard.verdict.state == NO_DATA:
         yield Finding("silence", heard.verdict.sentence, run.first("no data", now_us))
+    elif heard is not None and old(heard.verdict, now_us):
+        yield Finding("silence", f"{old(heard.verdict, now_us)}: that is not fine", run.first("old verdict", now_us))
     elif heard is not None and heard.silent:
         run.since.pop("no data", None)
+        run.since.pop("old verdict", None)
         yield Finding("silence", f"no metrics come from {listed(heard.silent)}", run.first("silent nodes", now_us))
     else:
-        run.since.pop("no data", None)
-        run.since.pop("silent nodes", None)
+        for name in ("no data", "old verdict", "silent nodes"):
+            run.since.pop(name, None)
 
 
 def _band(state: AppState, run: Run, now_us: int) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ class Run:
         self.rule = rule
         self.started_us = started_us
         self.finished_us = 0
+        self.slept_us = 0  # nobody looked for so long: that is no watching
         self.nodes: set[str] = set()  # that its deployments named
         self.ran: set[str] = set()  # that were seen to run it
         self.unwell: dict[str, int] = {}
@@ -34,7 +35,8 @@ class Run:
         self.heard: Heard | None = None
         self.judging = False
         self.told: tuple[object, ...] = ()
-        self.noted: set[tuple[object, ...]] = set()  # each is written once: the journal is no log
+        self.noted: dict[tuple[object, ...], int] = {}  # when each was written: the journal is no log
+        self.news: tuple[object, ...] = ()  # the newest of them
         # of the automatic rollback
         self.read = False  # whether the journal told what was done here before
         self.stopped_by = ""
@@ -61,6 +63,16 @@ class Run:
             # the deployment system's clock may differ: what was seen to end ended now
             self.finished_us = now_us if ran else min(deployment.finished_at_us or now_us, now_us)
 
+    def set_back(self, now_us: int) -> None:
+        """The clock was set back: no time of before can be compared with those to come."""
+        self.started_us = now_us
+        self.finished_us = min(self.finished_us, now_us)
+        self.slept_us = self.trouble_us = 0
+        self.heard, self.trial, self.judging = None, None, False
+        self.unwell.clear()
+        self.since.clear()
+        self.noted.clear()
+
     def first(self, name: str, at_us: int) -> int:
         """When a finding of that name was first seen."""
         return self.since.setdefault(name, at_us)
@@ -68,17 +80,17 @@ class Run:
 
 def newest_of(history: Fact[tuple[Deployment, ...]] | None, fleet: Fact[Fleet] | None, now_us: int) -> Deployment | None:
     """The newest deployment of a place, as far as what is known of it is not too old to be believed."""
-    found: dict[str, tuple[bool, int, Deployment]] = {}
-    told: list[tuple[int, Deployment]] = []
-    if history is not None and not history.stale(now_us):
-        told += [(history.at_us, d) for d in history.value]
-    if fleet is not None and not fleet.stale(now_us) and fleet.value.active is not None:
-        told.append((fleet.at_us, fleet.value.active))
-    for at_us, deployment in told:
-        word = (deployment.state.final, at_us, deployment)
-        if deployment.id not in found or word[:2] > found[deployment.id][:2]:
-            found[deployment.id] = word
-    known = [d for _, _, d in found.values() if fleet is None or d.service == fleet.value.service]
+    known = list(history.value) if history is not None and not history.stale(now_us) else []
+    active = fleet.value.active if fleet is not None and not fleet.stale(now_us) else None
+    if fleet is not None and active is not None:
+        told = next((d for d in known if d.id == active.id), None)
+        if told is None:
+            known.append(active)
+        elif history is not None and (active.state.final, fleet.at_us) > (told.state.final, history.at_us):
+            known[known.index(told)] = active
+    if fleet is not None:
+        service = fleet.value.service
+        known = [d for d in known if d.service == service]
     return max(known, key=lambda d: d.started_at_us or now_us, default=None)
 
 

@@ -34,8 +34,8 @@ def notice_key(watched: Watched) -> str:
     return f"watch:{place(watched.service, watched.environment)}"
 
 
-def words_of(watched: Watched, now_us: int, *, metrics: bool = True) -> Told | None:
-    """What is to be told of it; None where nothing is."""
+def words_of(watched: Watched, now_us: int, *, metrics: bool = True, production: bool = True) -> Told | None:
+    """What is to be told of it; None where nothing is. That nobody uses it is news in production only."""
     name = f"{watched.service} {watched.version}"
     kinds = tuple(dict.fromkeys(f.kind for f in watched.findings))
     texts = "; ".join(f.text for f in watched.findings)
@@ -56,7 +56,7 @@ def words_of(watched: Watched, now_us: int, *, metrics: bool = True) -> Told | N
         judged = watched.found.sentence if watched.found is not None else "nothing was judged yet"
         return Told(Severity.WARNING, title, f"{texts}. {watched.version}: {judged}.", hint, "", kinds, sign)
     since_us = min((f.since_us for f in watched.findings), default=now_us)
-    if not watched.finished_us or now_us - since_us < QUIET_S * 1e6:
+    if not watched.finished_us or now_us - since_us < QUIET_S * 1e6 or not production:
         return None
     title = f"It cannot be told how {name} does in {watched.environment}"
     hint = "What is not seen is not fine: look at Sources and at the nodes."

@@ -25,7 +25,8 @@ from tests.e2e.small_deployer import NODES, Deployer
 from tests.fakes.playground import RUN, SERVICE, git, release, wait_for
 
 CHILD = Path(__file__).with_name("watch_child.py")
-PLACES = ("own", "stop", "announced", "intent", "post", "two")
+PLACES = ("stop", "announced", "intent", "post", "two")
+PATIENCE_S = 100.0  # everything ends by what happens; this is how long a busy machine may take
 PAGE = """
 import time
 began, errors = time.time(), ERRORS
@@ -52,7 +53,6 @@ rank = 1
 minutes = 1
 requests = 100
 automatic = true
-countdown_s = 5
 [connections.deployer]
 kind = "deployment-v1"
 url = "http://127.0.0.1:{port}"
@@ -122,11 +122,11 @@ class Window:
         return "ready" in self.lines
 
     def killed(self) -> bool:
-        assert self.process.wait(60) == -signal.SIGKILL, (self.lines, self.errors)
+        assert self.process.wait(PATIENCE_S) == -signal.SIGKILL, (self.lines, self.errors)
         return True
 
     def report(self) -> Any:
-        assert self.process.wait(60) == 0, self.errors
+        assert self.process.wait(PATIENCE_S + 20) == 0, self.errors
         wait_for(lambda: self.lines[-1:] and self.lines[-1].startswith("{"), "it reported")
         return json.loads(self.lines[-1])
 
@@ -139,7 +139,7 @@ class Site:
         self.api: OpenDeployment = create("deployment-v1", {"url": f"http://127.0.0.1:{deployer.port}"}, lambda: "")
         self.windows: list[Window] = []
 
-    def open(self, place: str, mode: str, seconds: float = 45.0, name: str = "") -> Window:
+    def open(self, place: str, mode: str, seconds: float = PATIENCE_S, name: str = "") -> Window:
         home = self.folder / (name or place)
         home.mkdir(exist_ok=True)
         text = SETTINGS.format(repository=self.deployer.directory / "repo", place=place, port=self.deployer.port)
@@ -175,23 +175,16 @@ def site(deployer: Measured, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.mark.e2e
 def test_a_bad_deployment_is_rolled_back_by_itself_once_whatever_happens(site: Site, eventually: Any) -> None:
-    own, stopped, second = site.open("own", "act"), site.open("stop", "stop"), site.open("two", "act", name="two-b")
+    stopped, second = site.open("stop", "stop"), site.open("two", "act", name="two-b")
     first = site.open("two", "act")
-    dying = [site.open(mode, mode) for mode in ("announced", "intent", "post")]
-    eventually(lambda: all(w.ready() for w in site.windows), 40)
+    dying = {mode: site.open(mode, mode) for mode in ("announced", "intent", "post")}
+    eventually(lambda: all(w.ready() for w in site.windows), PATIENCE_S)
     site.deploy("1.2.0")
 
-    assert all(w.killed() for w in dying)
-    again = {mode: site.open(mode, "again", seconds) for mode, seconds in (("announced", 40.0), ("intent", 30.0), ("post", 20.0))}
-
-    answer = own.report()
-    assert [state for _, state, _ in answer["actions"]] == ["done"]
-    assert ("announced" in answer["said"], answer["verified"]) == (True, True)
-    (back,) = site.rollbacks("own")
-    assert back["key"] == answer["actions"][0][0]
-    assert back["reason"].startswith("automatic: ")
-    assert "of place_order fail" in back["reason"]
-    assert site.runs("own") == {"1.1.0"}
+    again = {}
+    for mode, dead in dying.items():  # in the order of their deaths
+        assert dead.killed()
+        again[mode] = site.open(mode, "again-bad" if mode == "intent" else "again")
 
     answer = stopped.report()
     assert (answer["stopped_by"], answer["intents"]) == ("Rae <rae@playground.invalid>: we know of it", [])
@@ -202,10 +195,18 @@ def test_a_bad_deployment_is_rolled_back_by_itself_once_whatever_happens(site: S
     (back,) = site.rollbacks("two")
     assert {key for r in reports for key, _, _ in r["actions"]} == {back["key"]}, "whoever acted asked for the same"
     assert {state for r in reports for _, state, _ in r["actions"]} == {"done"}, reports
+    assert any("announced" in r["said"] for r in reports), "by whoever acted"
+    assert all(r["verified"] for r in reports), reports
     assert site.runs("two") == {"1.1.0"}
 
     answer = again["announced"].report()
-    assert len(site.rollbacks("announced")) == 1, answer
+    (back,) = site.rollbacks("announced")
+    assert [(key, state) for key, state, _ in answer["actions"]] == [(back["key"], "done")]
+    assert back["reason"].startswith("automatic: ")
+    assert "of place_order fail" in back["reason"]
+    assert answer["said"].count("announced") >= 2, "by the one that was killed, too"
+    assert answer["verified"]
+    assert ("POST" in again["announced"].lines, site.runs("announced")) == (True, {"1.1.0"})
     answer = again["intent"].report()
     assert (site.rollbacks("intent"), site.runs("intent")) == ([], {"1.2.0"})
     assert [state for _, state, _ in answer["actions"]] == ["not sent"]

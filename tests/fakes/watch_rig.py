@@ -47,6 +47,16 @@ class WatchRig(Rig):
         self._tick = 0
         self.watch.begin(acts=acts)
 
+    def set_rule(self, rule: WatchRule) -> None:
+        """The settings are read again."""
+        self.rules(watches={"prod": rule})
+        self.watch.rules = self.actions.rules
+
+    def set_clock(self, seconds: float) -> None:
+        """Somebody sets the clock, or the machine sleeps: timers know nothing of it."""
+        self.clock.advance(seconds)
+        self.main._timers[:] = [(at + round(seconds * 1e6), count, cell) for at, count, cell in self.main._timers]
+
     # -- what the systems say ----------------------------------------------------------------------------------------------------
 
     @property

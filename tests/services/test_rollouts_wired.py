@@ -20,7 +20,7 @@ from cockpit.domain.policy import Rules
 from cockpit.domain.release import Changes, Version
 from cockpit.domain.rollout import Action, LineState, RolloutPlan
 from cockpit.domain.statements import Statement
-from cockpit.domain.strategy import Rollout, RolloutState, ServiceSet, Step, StepSpec, Strategy
+from cockpit.domain.strategy import Rollout, RolloutState, ServiceSet, Step, StepRun, StepSpec, StepState, Strategy
 from cockpit.domain.watching import Finding, Watched, WatchState
 from cockpit.services import status
 from cockpit.services.actions import Actions, Person
@@ -136,7 +136,8 @@ def test_a_system_without_single_nodes_gets_a_step_of_all_nodes_without_names(es
     desk.close()
 
 
-STEP = Step("gate", "gateway", ENVIRONMENT, "1.2.0", digest_of("gateway 1.2.0"))
+WHERE = ("gateway", ENVIRONMENT, "1.2.0", digest_of("gateway 1.2.0"))
+STEP = Step("gate", *WHERE)
 
 
 def ask(desk: WiredDesk, name: str) -> tuple[LineState, str]:
@@ -192,6 +193,26 @@ def test_the_watch_over_the_version_answers_the_verdict(desk: WiredDesk) -> None
     assert watched(WatchState.WATCHING, NO_WORSE) == (LineState.OK, f"the judge: {NO_WORSE}")
     assert watched(WatchState.FINE, NO_WORSE, at_us=now - 60_000_000, ended_us=now)[0] is LineState.OK
     assert watched(WatchState.BAD, "worse", slower, version="1.1.0")[0] is LineState.OK, "another version's watch says nothing of this one"
+
+
+def test_a_watch_that_ended_early_or_before_lets_no_gate_pass(desk: WiredDesk) -> None:
+    at, now = place("gateway", ENVIRONMENT), desk.clock()
+    point = LatencyPoint(now, 1.0, 2.0, 2.0, 12.0, 100.0, 0.0, 500)
+    desk.store.merge("latency", {at: Fact(LatencyStatus(point, Band(1.0, 3.0, 60, "1.1.0"), False), now, "latency")})
+    judged = Verdict(NO_WORSE, "fine", now)
+    made = Watched("gateway", ENVIRONMENT, "d", "deploy", "1.2.0", "1.1.0", now, verdict=judged)
+    taken_back = replace(made, state=WatchState.STOPPED, ended_us=now, why_not="another deployment began")
+    desk.store.merge("watches", {at: taken_back})
+    state, words = ask(desk, "verdict")
+    assert state is LineState.UNKNOWN, "the version before is well again, which says nothing of this one"
+    assert "ended early" in words
+
+    desk.store.merge("watches", {at: replace(made, state=WatchState.FINE, ended_us=now)})
+    assert ask(desk, "verdict")[0] is LineState.OK
+    desk.clock.advance(5)
+    brought = StepRun(Step("deploy", *WHERE), StepState.DONE, action="a", started_at_us=desk.clock())
+    desk.store.merge("rollouts", {"r": Rollout("r", "canary", "Canary", (brought, StepRun(STEP)), "Ada <ada@x>")})
+    assert ask(desk, "verdict") == (LineState.UNKNOWN, "latency: the watch over what was deployed now has not begun")
 
 
 def test_a_fleet_gate_knows_what_the_rollout_wants_and_names_the_odd_node(desk: WiredDesk) -> None:

@@ -234,6 +234,8 @@ def test_nodes_that_run_something_else_after_its_end_are_drift(make: Make) -> No
     assert rig.kinds() == [], "while it is under way nodes differ"
     rig.end(begun)
     rig.run(8)
+    assert rig.kinds() == [], "what runs may be known before the deployment that brought it"
+    rig.run(5)
     assert rig.kinds() == ["drift"]
     assert rig.seen.findings[0].text == "not 1.8.0: n3 runs 1.7.0"
     since = rig.seen.findings[0].since_us
@@ -243,6 +245,21 @@ def test_nodes_that_run_something_else_after_its_end_are_drift(make: Make) -> No
     rig.run(2)
     assert rig.seen.state is WatchState.WATCHING
     assert rig.loud == []
+
+
+def test_nodes_that_change_under_an_action_of_a_person_are_no_drift(make: Make) -> None:
+    rig = make()
+    rig.deploy()
+    rig.run(20)
+    about = ("k2", "deploy", "gw", "prod", "1.8.0", "", "1.9.0", "e" * 64, "Rae <rae@playground.invalid>", ActionState.FOLLOWING)
+    action = Action(*about, rig.clock())
+    rig.store.merge("actions", {"k2": action})
+    rig.turn("1.7.0", "n0", "n1")
+    rig.run(12)
+    assert rig.kinds() == []
+    rig.store.merge("actions", {"k2": replace(action, state=ActionState.FAILED)})
+    rig.run(12)
+    assert rig.kinds() == ["drift"]
 
 
 def test_a_node_that_is_gone_breaks_a_rule_and_one_that_restarts_does_not(make: Make) -> None:

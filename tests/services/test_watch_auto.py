@@ -99,7 +99,7 @@ def test_a_freeze_stops_what_no_person_stands_behind(make: Make) -> None:
     assert "Quarter end" in silent(rig)
     plan = rig.plan("rollback")
     assert isinstance(plan, RolloutPlan), "a person's rollback is exempt"
-    rig.watch._runs[AT].rule = replace(RULE, in_freeze=True)
+    rig.set_rule(replace(RULE, in_freeze=True))
     announced(rig)
 
 

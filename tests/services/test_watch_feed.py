@@ -105,6 +105,39 @@ def test_a_restart_is_no_traffic_and_the_first_seconds_after_it_are_neither_good
     assert baseline - before[1] <= 20, "what was served before the change, and nothing after it, is the old version's"
 
 
+def test_an_operation_that_a_scrape_left_out_does_not_bring_its_whole_past_when_it_is_back(fake_clock: Any) -> None:
+    feed, nodes = Feed(), (Node("n1", "gw", "prod", "v", "c", NEW, True, "u"),)
+    for turn in range(40):
+        fake_clock.advance(2)
+        now = fake_clock()
+        told = {"order": counts(1_000_000 + 10 * turn), "quote": counts(10 * turn)}
+        if 10 <= turn < 20:
+            del told["order"]
+        feed.add("m", [Reading("n1", "gw", "prod", now, told)], {AT: Fact(Fleet("gw", "prod", nodes), now)}, now)
+    seen = sum(h.total for look in feed.looks(AT, Split(NEW, OLD), 0)[0] for h in look.candidate.values())
+    assert seen <= 40 * 20, seen
+
+
+def test_an_operation_that_was_never_called_before_counts_from_its_first_call(fake_clock: Any) -> None:
+    feed, nodes = Feed(), (Node("n1", "gw", "prod", "v", "c", NEW, True, "u"),)
+    for turn in range(20):
+        fake_clock.advance(2)
+        now = fake_clock()
+        told = {"quote": counts(10 * turn), **({"order": counts(30)} if turn >= 10 else {})}
+        feed.add("m", [Reading("n1", "gw", "prod", now, told)], {AT: Fact(Fleet("gw", "prod", nodes), now)}, now)
+    assert sum(look.candidate["order"].total for look in feed.looks(AT, Split(NEW, OLD), 0)[0] if "order" in look.candidate) == 30
+
+
+def test_a_source_whose_clock_was_set_back_is_read_on(scene: Scene) -> None:
+    for _ in range(5):
+        scene.read()
+    before = scene.sums()[1]
+    scene.lag_us = 3_600 * S
+    for _ in range(5):
+        scene.read()
+    assert scene.sums()[1] > before
+
+
 def test_a_node_that_changed_before_the_deployment_system_says_so_is_nobodys_meanwhile(scene: Scene) -> None:
     for _ in range(5):
         scene.read()
