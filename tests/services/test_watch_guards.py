@@ -299,6 +299,7 @@ def test_closing_during_a_countdown_is_written_down(make: Make) -> None:
     rig.watch.close()
     rig.main.settle()
     assert called_off(rig)[:1] == ["the window was closed"]
+    assert rig.notes()[-1] == WatchState.BLIND, "and nobody takes what it said last for what is"
     assert rig.systems.posts == []
 
 
