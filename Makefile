@@ -30,8 +30,7 @@ run: $(SETUP) ## opens the window; without a display the tour instead
 	else echo "There is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set): running the tour on a virtual screen."; exec $(MAKE) tour; fi
 
 test: $(SETUP) lint ## style, types, layers, budgets and all tests
-	@# half of what they take is waiting for other programs: three share two cores
-	$(VENV)/python -m pytest -n 3 --dist loadfile -m "not heavy and not e2e"
+	$(VENV)/python -m pytest -n 2 --dist loadfile -m "not heavy and not e2e"
 	@# the stories watch latency: nothing else may run beside them
 	$(VENV)/python -m pytest -m "e2e and not heavy"
 
