@@ -249,7 +249,7 @@ def main():
     agent = Agent(sys.argv[1])
     while True:
         agent.turn()
-        time.sleep(0.2)
+        time.sleep(0.2)  # it looks for orders in a directory; nothing there can wake it
 
 
 if __name__ == "__main__":

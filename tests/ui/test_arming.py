@@ -9,19 +9,10 @@ from msgspec.structs import replace
 
 from cockpit.domain.rollout import RolloutPlan
 from tests.fakes.cockpit import FakeCockpit
+from tests.fakes.seconds import Seconds
 from ui.widgets.arming import GUARD_S, Arming, Phase, Press
 
 PLACE = ("order-gateway", "production")
-
-
-class Seconds:
-    """A monotonic clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def some_plan() -> RolloutPlan:

@@ -16,22 +16,13 @@ from cockpit.domain.rollout import Action, ActionState, Line, LineState, Refusal
 from cockpit.domain.strategy import Rollout, RolloutState, StepState
 from tests.fakes.believable import NOW_US, S, version
 from tests.fakes.cockpit import FakeCockpit
+from tests.fakes.seconds import Seconds
 from tests.fakes.trust import STRICT
 from ui.widgets.arming import ARM_S, Confirm, Phase
 from ui.widgets.rollback_card import RollbackCard
 
 LEFT = Qt.MouseButton.LeftButton
 PLACE = ("order-gateway", "production")
-
-
-class Seconds:
-    """A monotonic clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

@@ -17,22 +17,13 @@ from cockpit.domain.release import Deployment, DeployState, NodeStep
 from cockpit.domain.rollout import Action, ActionState, Line, LineState, Refusal
 from cockpit.services.store import AppState
 from tests.fakes.cockpit import FakeCockpit
+from tests.fakes.seconds import Seconds
 from ui.widgets.arming import ARM_S, Phase
 from ui.widgets.rollback_card import RollbackCard
 
 # the offscreen platform has no window manager to give a least size to
 LEFT = Qt.MouseButton.LeftButton
 PLACE = ("order-gateway", "production")
-
-
-class Seconds:
-    """A monotonic clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from cockpit.domain.policy import Rules
 from cockpit.domain.watching import Finding, WatchRule, WatchState
 from tests.fakes.believable import MIN, NOW_US, S
 from tests.fakes.cockpit import FakeCockpit
+from tests.fakes.seconds import Seconds
 from tests.fakes.watches import UNSEEN, WHY, bad, counting, put, watched
 from ui.main_window import MainWindow
 from ui.theme import apply
@@ -29,16 +30,6 @@ from ui.widgets.watch_slot import QUIET, STOP
 
 LEFT = Qt.MouseButton.LeftButton
 PLACE = ("order-gateway", "production")
-
-
-class Seconds:
-    """A monotonic clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
