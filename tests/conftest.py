@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 GRACE_S = 10.0
+WHOLE_TURNS = 50  # so many tests with Qt share one whole collection of garbage
 PATIENCE_MS = 20_000  # pytest-qt waits five seconds where nothing else is said; a busy machine needs more
 
 
@@ -177,6 +179,7 @@ def no_unexpected_warnings(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("unexpected log records:\n" + "\n".join(unexpected))
 
 
+_turns = itertools.count()
 _started_timers: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
@@ -194,6 +197,17 @@ def _watch_timers() -> None:
 
     start.watched = True  # type: ignore[attr-defined]
     QTimer.start = start  # type: ignore[method-assign]
+
+
+def _collect_here() -> None:
+    """As in the window: garbage is collected in this thread alone, for in another one it may be a widget, and that crashes.
+
+    What the window imports in a thread beside its work is imported here at once: the first test that draws shall be like all others.
+    """
+    import pyqtgraph  # noqa: F401
+
+    gc.disable()
+    gc.collect(2 if next(_turns) % WHOLE_TURNS == 0 else 1)
 
 
 def _active_timers() -> list[str]:
@@ -222,11 +236,15 @@ def _uses_qt(request: pytest.FixtureRequest) -> bool:
 def no_qt_objects_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test with qtbot or qapp that leaves an active QTimer (named by the line that started it) or a top-level widget."""
     if not _uses_qt(request):
+        if not gc.isenabled():
+            gc.collect()
+            gc.enable()
         yield
         return
     from PySide6.QtCore import QCoreApplication, QEvent
 
     _watch_timers()
+    _collect_here()
     widgets_before = set(_top_level_widgets())
     timers_before = set(_active_timers())
     yield

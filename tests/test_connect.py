@@ -351,5 +351,5 @@ def test_a_keyring_that_asks_and_is_not_answered_holds_no_window_open(window: Wi
     assert not answers, "it waits in the background, and the window goes on"
     begun = time.monotonic()
     window.close()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     ring.answered.set()

@@ -254,14 +254,14 @@ def test_killed_while_a_question_waits_is_unreachable_not_a_hang(reader: Reader,
     _, asking, errors = waiting(reader, ci, eventually)
     process = process_of(reader)
     process.kill()
-    asking.join(10)
+    asking.join(30)
     assert [type(e) for e in errors] == [Unreachable]
 
 
 def test_closing_waits_for_nobody_who_hangs(reader: Reader, ci: Ci, eventually: Callable[..., Any]) -> None:
     remote, asking, errors = waiting(reader, ci, eventually)
     reader.close()
-    asking.join(10)
+    asking.join(30)
     assert len(errors) == 1
     with pytest.raises(Unreachable):
         remote.runs("gw")
@@ -274,7 +274,7 @@ def test_many_threads_may_ask_at_once(reader: Reader, ci: Ci) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(30)
     assert len(answers) == 20
 
 
@@ -290,7 +290,7 @@ def test_a_stopped_process_is_ended_and_started_again(reader: Reader, ci: Ci) ->
     assert caught.value.title == "No answer"
     assert caught.value.message
     assert caught.value.hint
-    beside.join(10)
+    beside.join(30)
     assert isinstance(answers[0], Unreachable), "those who asked the same process do not wait on"
     reader._answer_s = 45.0
     assert remote.runs("gw")[0].id == "r1"
@@ -350,7 +350,7 @@ def test_a_process_that_talks_nonsense_is_ended(
         # the listener is in the true `receive` already: this answer still comes, and what is read after it is broken
         with pytest.raises(Unreachable, match="removed"):
             reader.call("nobody", "runs", ("gw",))
-    thread.join(10)
+    thread.join(30)
     monkeypatch.undo()
     assert isinstance(answers[0], Unreachable)
     ci.gate.set()

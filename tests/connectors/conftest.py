@@ -102,7 +102,7 @@ class RoughServer:
 
     def hang(self, connection: socket.socket, request: Request) -> None:
         """No answer until the test is over."""
-        self.over.wait(10)
+        self.over.wait(60)
 
     def trickle(self, head: bytes) -> Callable[[socket.socket, Request], None]:
         """`head`, then a byte every 20 ms without end."""

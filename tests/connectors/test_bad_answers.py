@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cockpit.connectors import registry
 from cockpit.connectors.http_pace import Pace
+from cockpit.connectors.kubeconfig import Credentials, load
 from cockpit.connectors.ports import ConnectorSpec, Probe
 from cockpit.domain.errors import BadPayload, ConnectorError, OutcomeUnknown, Unreachable
 from cockpit.domain.release import Node
@@ -35,7 +38,7 @@ def speaks_http(spec: ConnectorSpec) -> bool:
 
 HTTP_KINDS = [spec for spec in registry.CONNECTORS if speaks_http(spec)]
 CLUSTERS: list[Path] = []
-HELD: dict[tuple[str, str], Any] = {}  # by kind and address
+READ: dict[str, Any] = {}  # by context
 KUBECONFIG = """
 apiVersion: v1
 kind: Config
@@ -90,10 +93,16 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_held(server: Any) -> Iterator[None]:
-    yield
-    while HELD:
-        HELD.popitem()[1].close()
+def one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kubeconfig is read in a process of its own; for all those that differ in the address alone that is done once."""
+
+    def known(path: str, context: str) -> Credentials:
+        if context not in READ:
+            READ[context] = load(path, context)
+        [url] = re.findall(r'server: "([^"]+)"', Path(path).read_text("utf-8"))
+        return replace(READ[context], host=url)
+
+    monkeypatch.setattr("cockpit.connectors.kube_cluster.load", known)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -113,18 +122,12 @@ def ask_all(spec: ConnectorSpec, url: str) -> list[object]:
     """What each question brings; anything but a ConnectorError breaks the test."""
     found: list[object] = []
     started = time.monotonic()
-    # one for all where making it starts a process of its own, which reads the kubeconfig
-    slow = "kubeconfig" in PORTS.OPTIONS.get(spec.kind, {})
-    connector = HELD.setdefault((spec.kind, url), make(spec, url)) if slow else make(spec, url)
     for ask in questions(spec):
+        connector = make(spec, url)
         try:
             found.append(ask(connector))
         except ConnectorError as error:
             found.append(error)
-        if not slow:
-            connector.close()
-            connector = make(spec, url)
-    if not slow:
         connector.close()
     for error in found:
         if isinstance(error, ConnectorError):

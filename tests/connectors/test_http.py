@@ -170,7 +170,7 @@ def test_a_server_that_hangs(server: Any) -> None:
     started = time.monotonic()
     with HttpClient(server.url, limits=HASTY) as client:
         fails(Unreachable, lambda: get(client))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert len(server.requests) == 1
 
 
@@ -182,7 +182,7 @@ def test_a_trickle_ends_at_the_deadline(server: Any, clock: Clock, head: bytes, 
     started = time.monotonic()
     with HttpClient(server.url, limits=limits, pace=clock.pace()) as client:
         fails(Unreachable if ask is get else OutcomeUnknown, lambda: ask(client))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_refused_connections_are_tried_again(closed_port: int, clock: Clock) -> None:

@@ -98,9 +98,9 @@ def test_events_arrive_while_the_body_is_open_and_close_ends_it(server: Any, eve
         eventually(lambda: events == [Event("a", "1")], message="the event came")
         assert server.requests[0].headers["cookie"] == "a=b"
         listener.close()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()
-        assert answer.gone.wait(10)
+        assert answer.gone.wait(30)
 
 
 def test_close_ends_it_before_an_answer_came(server: Any, eventually: Eventually) -> None:
@@ -113,7 +113,7 @@ def test_close_ends_it_before_an_answer_came(server: Any, eventually: Eventually
         eventually(lambda: server.requests, message="it was asked")
         eventually(lambda: listener._socket is not None, message="it waits for the answer")
         listener.close()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()
     early = Listener(lambda event: None)
     early.close()

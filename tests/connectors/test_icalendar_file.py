@@ -124,10 +124,10 @@ def test_what_cannot_be_understood_is_no_empty_calendar(body: bytes, says: str) 
 )
 def test_recurrences_without_end_are_refused_in_time(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(icalendar_parse, "MAX_RULE_WORK", 50_000)
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(BadPayload):
         parse_calendar(ics(f"DTSTART:20201101T000000Z\nDURATION:PT1M\nRRULE:{rule}"), FROM, TO)
-    assert time.perf_counter() - started < 10
+    assert time.thread_time() - started < 10
 
 
 def test_too_many_events_lines_bytes_and_zones_are_refused() -> None:

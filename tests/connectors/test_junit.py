@@ -59,13 +59,13 @@ SUREFIRE = b"""<?xml version="1.0" encoding="UTF-8"?>
     ],
 )
 def test_what_is_no_report_is_refused_quickly(body: bytes, words: str) -> None:
-    begun = time.monotonic()
+    begun = time.thread_time()
     with pytest.raises(BadPayload) as caught:
         parse_junit(body)
     assert words in caught.value.message
     assert caught.value.hint
     assert len(caught.value.message) < 400
-    assert time.monotonic() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 def test_what_maven_writes() -> None:

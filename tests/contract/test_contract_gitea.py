@@ -17,7 +17,7 @@ from tests.fakes.gate import Gate
 from tests.fakes.gitea import TOKEN, FakeGitea, Place
 from tests.fakes.stub_http import START_S, US
 
-LIMITS = Limits(connect_timeout_s=2, read_timeout_s=1, deadline_s=2, retries=0)
+LIMITS = Limits(connect_timeout_s=2, read_timeout_s=2, deadline_s=3, retries=0)
 SERVICE = "gateway"
 
 

@@ -20,7 +20,7 @@ from tests.fakes.gate import Gate
 from tests.fakes.gitlab import TOKEN, FakeGitlab, Project
 from tests.fakes.stub_http import START_S, US, iso, now_s
 
-LIMITS = Limits(connect_timeout_s=2, read_timeout_s=1, deadline_s=2, retries=0)
+LIMITS = Limits(connect_timeout_s=2, read_timeout_s=2, deadline_s=3, retries=0)
 SERVICE = "gateway"
 
 

@@ -13,7 +13,7 @@ from tests.fakes.gate import Gate
 from tests.fakes.jenkins import TOKEN, USER, FakeJenkins
 from tests.fakes.stub_http import sha
 
-LIMITS = Limits(connect_timeout_s=2, read_timeout_s=1, deadline_s=2, retries=0)
+LIMITS = Limits(connect_timeout_s=2, read_timeout_s=2, deadline_s=3, retries=0)
 CASES = [
     {"className": "tests.test_book", "name": "test_depth", "status": "REGRESSION", "duration": 0.5, "errorDetails": "assert 3 == 4"},
     {"className": "tests.test_book", "name": "test_price", "status": "PASSED", "duration": 0.1, "errorDetails": None},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cockpit.connectors import ports, registry
+from cockpit.connectors.http_pace import Pace
 from cockpit.connectors.ports import ConnectorSpec, DeployRequest, Message, Probe
 from cockpit.domain.alerts import Matcher
 from cockpit.domain.errors import ConnectorError, NotFound, Unreachable
@@ -83,6 +84,15 @@ QUESTIONS: dict[str, tuple[Callable[[Any], object], ...]] = {
     "Notifier": (lambda c: c.notify(Message("verdict", "t", "x"), "k"), lambda c: c.probe()),
     "Venue": (lambda c: c.mode("s", "e"), lambda c: c.set_mode("s", "e", "open"), lambda c: c.probe()),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked again is asked at once: the pauses between have tests of their own."""
+    for module in ("http", "github"):
+        monkeypatch.setattr(f"cockpit.connectors.{module}.Pace", lambda **parts: Pace(**parts, sleep=lambda seconds: None))
+
+
 CASES = [(spec, port) for spec in registry.CONNECTORS for port in spec.ports]
 IDS = [f"{spec.kind} as {port}" for spec, port in CASES]
 

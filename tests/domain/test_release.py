@@ -126,10 +126,10 @@ def test_a_pattern_decides_alone(tag: str, pattern: str, expected: tuple[str, st
     "tag", ["1.0" + "a" * 5_000 + "!", "v" + "1" * 5_000, "1-" * 2_500 + "!", "1" * 5_000 + "!", "a1" * 2_500 + "!", "-v1_" * 1_500]
 )
 def test_a_hostile_tag_costs_no_time(tag: str) -> None:
-    begin = time.perf_counter()
+    begin = time.thread_time()
     found = parse_tag(tag)
     version_key(found.name if found else tag)
-    assert time.perf_counter() - begin < 2
+    assert time.thread_time() - begin < 2
 
 
 @given(st.text(max_size=60))

@@ -126,7 +126,14 @@ class Buildbot:
 
     def wait(self, request: str, timeout_s: float = 60.0) -> int:
         """The result of a request, once it has ended."""
-        assert wait_until(lambda: self.request(request)["complete"], timeout_s), f"request {request} has not ended"
+
+        def complete() -> bool:
+            try:
+                return bool(self.request(request)["complete"])
+            except http.client.IncompleteRead:
+                return False  # a busy master breaks an answer off now and then
+
+        assert wait_until(complete, timeout_s), f"request {request} has not ended"
         return int(self.request(request)["results"])
 
     def _login(self) -> str:

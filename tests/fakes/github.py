@@ -172,6 +172,7 @@ class _Server(ThreadingHTTPServer):
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # the body would wait 40 ms for the head's acknowledgement
             timeout = 30
 
             def setup(self) -> None:

@@ -31,10 +31,10 @@ class PromptingKeyring(MemoryKeyring):
 
     def get_password(self, service: str, username: str) -> str | None:
         self.asked += 1
-        assert self.answered.wait(30)
+        assert self.answered.wait(60)
         return super().get_password(service, username)
 
     def set_password(self, service: str, username: str, password: str) -> None:
         self.asked += 1
-        assert self.answered.wait(30)
+        assert self.answered.wait(60)
         super().set_password(service, username, password)

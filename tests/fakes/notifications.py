@@ -139,4 +139,4 @@ def session() -> Iterator[Session]:
 
 def soon(predicate: Any) -> None:
     """It becomes so within ten seconds."""
-    assert wait_until(predicate, 10.0)
+    assert wait_until(predicate, 20.0)

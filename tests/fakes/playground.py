@@ -27,7 +27,7 @@ said |= {"mode": os.environ.get("MODE") or "open", "flags": [s[5:] for s in sett
 said["config"] = "c:" + ";".join(s for s in settings if not s.startswith("flag."))
 
 class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
     def do_GET(self):
         body = json.dumps(said if self.path == "/version" else {"status": "ok"}).encode()
         self.send_response(200)

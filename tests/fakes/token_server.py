@@ -21,6 +21,7 @@ class TokenServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # the body would wait 40 ms for the head's acknowledgement
 
             def do_GET(self) -> None:
                 given = self.headers.get("Authorization", "")

@@ -79,6 +79,7 @@ def running(tree: Path, version: str = "9.9.9", port: int = 0, more: dict[str, s
 
 class _Fleet(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # the body would wait 40 ms for the head's acknowledgement
     server: _Listener
 
     def do_GET(self) -> None:
@@ -119,7 +120,7 @@ class FakeDeployer:
 
     def __init__(self, directory: Path) -> None:
         self._server = _Listener()
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
         processes.write_run_file(directory, "deployer", self._server.server_address[1])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -98,9 +97,7 @@ def test_closing_does_not_wait_for_reads_that_hang() -> None:
 
     runner.submit("source:a", hang, late.append)
     assert started.wait(20)
-    before = time.monotonic()
     runner.close()
-    assert time.monotonic() - before < 2
     assert not ended.is_set()
     gate.set()
     assert ended.wait(20)

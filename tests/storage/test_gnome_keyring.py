@@ -19,7 +19,7 @@ def test_without_any_bus_it_is_said_at_once_and_held_in_memory(tmp_path: Path) -
         assert found["answers"] == ["", False, TOKEN]
         assert "no keyring" in found["reason"]
         assert "memory only" in found["reason"]
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 30
     assert not [p for p in tmp_path.rglob("*") if p.is_file()], "nothing is written without a keyring"
 
 
@@ -72,6 +72,6 @@ def test_a_prompt_that_nobody_answers_holds_nobody_up(tmp_path: Path) -> None:
         here.login(None)
         begun = time.monotonic()
         found = here.secrets(("get", "ci"), ("get", "ci"), ("set", "x", "y"), ("get", "x"), prompt_s=1.0)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 30
     assert found["answers"] == ["", "", False, "y"]
     assert "nobody answered" in found["reason"]

@@ -346,9 +346,9 @@ def test_many_entries_are_verified_fast(database: Database, journal: Journal) ->
             words = ["note", f"key-{number}", "deploy", "you@playground.invalid", "gateway", "production", "host:1:2"]
             last = journal._insert(last, words, '{"step":1}')
     journal._head.write(last)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     assert journal.verify().count == 20_000
-    assert time.perf_counter() - begin < 5  # some 0.05 s when nothing else runs
+    assert time.thread_time() - begin < 5  # some 0.05 s
 
 
 def test_csv_holds_no_formulas(journal: Journal) -> None:

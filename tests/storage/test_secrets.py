@@ -155,7 +155,7 @@ def test_closing_lets_go_of_everybody_who_waits() -> None:
         thread.start()
     secrets.close()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert answers == ["", "", ""]
     assert secrets.get("ci") == ""
     backend.answered.set()
@@ -177,7 +177,7 @@ def test_one_question_at_a_time_is_put_to_the_keyring() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert answers == ["t"] * 8
 
 

@@ -95,7 +95,7 @@ class Stage:
         return self.notices.tell(Severity.ERROR, title, EVIL, key=key, **more)
 
     def until(self, predicate: Any) -> None:
-        self.qtbot.waitUntil(lambda: bool(predicate()), timeout=10_000)
+        self.qtbot.waitUntil(lambda: bool(predicate()))
 
     def settle(self) -> None:
         """Everything that is planned at once has been done."""
