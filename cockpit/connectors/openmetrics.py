@@ -27,15 +27,21 @@ _HINT = "Set `histogram`, `errors` and `operation_label` of this connection to t
 
 
 class Names(Struct, frozen=True):
-    """Which metrics hold what: the histogram's name, the error counter's, and the label that names an operation."""
+    """Which metrics hold what: the histogram's name, the error counter's, and the label that names an operation.
+
+    `volatility`: the gauge that tells how wild the market is; `invariants`: the counter of what must never happen, one series for each;
+    "" = none.
+    """
 
     histogram: str = "http_server_request_duration_seconds"
     errors: str = "http_server_errors_total"
     operation_label: str = "operation"
+    volatility: str = ""
+    invariants: str = ""
 
 
 class _Place(Struct, frozen=True):
-    """Where one sample belongs. kind: bucket, sum or errors; series: all labels except `le`."""
+    """Where one sample belongs. kind: bucket, sum, errors, volatility or violations; series: all labels except `le`."""
 
     kind: str
     operation: str
@@ -58,6 +64,7 @@ class PageReader:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._errors = names.errors.removesuffix("_total")
+        self._invariants = names.invariants.removesuffix("_total")
         self._heads: list[str] = []
         self._places: list[_Place | None] = []
 
@@ -71,11 +78,13 @@ class PageReader:
             self._heads, self._places = (heads, places) if aligned else ([], [])
         else:
             places = self._places
-        return Reading(node.name, node.service, node.environment, at_us, _histograms(places, values))
+        known = [(place, value) for place, value in zip(places, values, strict=True) if place is not None]
+        volatility, violations = _beside(known)
+        return Reading(node.name, node.service, node.environment, at_us, _histograms(known), volatility, violations)
 
     def _wanted(self, text: str) -> list[str]:
         """The lines of our metrics, with what describes them."""
-        ours = (self._names.histogram, self._errors)
+        ours = tuple(name for name in (self._names.histogram, self._errors, self._names.volatility, self._invariants) if name)
         described = tuple(f"# {word} {name}" for name in ours for word in ("TYPE", "UNIT", "HELP"))
         lines = [line for line in text.splitlines() if line.startswith(ours) or line.startswith(described)]
         if not any(line.removeprefix("# TYPE ").startswith(self._names.histogram) for line in lines):
@@ -115,7 +124,9 @@ class PageReader:
             return _Place("sum", operation, series)
         if name in (self._errors, f"{self._errors}_total"):
             return _Place("errors", operation)
-        return None
+        if self._invariants and name in (self._invariants, f"{self._invariants}_total"):
+            return _Place("violations", ", ".join(value for _, value in series) or name)
+        return _Place("volatility", "") if name == self._names.volatility else None
 
 
 def _split(lines: list[str]) -> tuple[list[str], list[float]]:
@@ -136,12 +147,23 @@ def _split(lines: list[str]) -> tuple[list[str], list[float]]:
     return heads, values
 
 
-def _histograms(places: list[_Place | None], values: list[float]) -> dict[str, Histogram]:
+def _beside(known: list[tuple[_Place, float]]) -> tuple[float, dict[str, float]]:
+    """How wild the market is, and how often each invariant did not hold; values that are no measure tell nothing."""
+    wild = [value for place, value in known if place.kind == "volatility"]
+    violations: dict[str, float] = {}
+    for place, value in known:
+        if place.kind == "violations" and 0 <= value < math.inf:
+            words = one_line(place.operation, 100)
+            violations[words] = violations.get(words, 0.0) + value
+    return sum(wild) if wild and all(0 <= v < math.inf for v in wild) else math.nan, violations
+
+
+def _histograms(known: list[tuple[_Place, float]]) -> dict[str, Histogram]:
     buckets: dict[str, dict[tuple[tuple[str, str], ...], dict[float, float]]] = {}
     sums: dict[str, float] = {}
     errors: dict[str, float] = {}
-    for place, value in zip(places, values, strict=True):
-        if place is None:
+    for place, value in known:
+        if place.kind in ("volatility", "violations"):
             continue
         if place.kind == "bucket":
             buckets.setdefault(place.operation, {}).setdefault(place.series, {})[place.bound_s] = value

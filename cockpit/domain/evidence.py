@@ -24,6 +24,8 @@ from msgspec import Struct
 BETS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 OUTLIER = 5.0  # standard deviations beyond which a second takes part in one more bet, on such seconds alone
 OUTLIER_BET = 0.98
+UNSEEN = 1.5  # times the furthest of the past, too: differences need not be as likely up as down
+CLIP = 5.0  # standard deviations beyond which a difference counts as that far: the mean of so few is not known better
 COUNT = len(BETS) + 1
 MARGIN = 2.0  # the threshold is that many times 1/alpha: estimated scales and correlations are not the true ones
 BLOCKS_PER_TIME = 4.0  # a block spans that many integrated autocorrelation times: neighbours are all but independent then
@@ -147,18 +149,24 @@ class Interval(Struct, frozen=True):
 
 
 class Evidence:
-    """Against "the candidate is no worse", from one paired difference a second (candidate minus baseline; more is worse).
+    """Against "the candidate is worse by `least` at most", from one paired difference a second (candidate minus baseline; more is worse).
 
-    `calm`: differences from before the change, where both sides ran the same. `centred`: what both sides always differed by is taken off,
-    with its uncertainty; else they are taken to be alike. One thread; can be pickled.
+    `least`: what is tolerated; with none, the least thing both sides differ by for ever becomes certain. `calm`: differences from before
+    the change, where both sides ran the same. `centred`: what both sides always differed by is taken off, with its uncertainty; else they
+    are taken to be alike. One thread; can be pickled.
     """
 
-    def __init__(self, calm: Iterable[float] = (), floor: float = 1e-9, *, centred: bool = False) -> None:
+    def __init__(self, calm: Iterable[float] = (), floor: float = 1e-9, *, centred: bool = False, least: float = 0.0) -> None:
         before = [d for d in calm if math.isfinite(d)][-KEPT:]
         middle = median(before) if before else 0.0
         self._calm = [d - middle for d in before]
         self._floor = floor
+        self.least = least
+        self.strays = [0, 0]  # seconds far beyond and far below what is tolerated
         self._offset = self._margin = 0.0
+        self._furthest = UNSEEN * max(map(abs, self._calm), default=0.0)
+        # what goes beyond all of the past is that seldom at most, and pays for the rest of the seconds
+        self._seldom = OUTLIER_BET * 2 / (len(before) + 1) if before else 0.0
         self._before = self._calm[-ORDERS:]
         self._seen: list[float] = []
         self._count = 0
@@ -172,16 +180,32 @@ class Evidence:
         self._group_size = 1
         self.blocks = 0
         self.peak = 0.0  # the highest that log_e ever was: evidence once given is not taken back by what comes later
-        if centred and len(before) >= LEAST:
-            first = plan(self._calm, floor)
-            mean = sum(max(-5 * MAD * first.scale, min(5 * MAD * first.scale, d)) for d in self._calm) / len(before)
-            self._margin = 2 * first.scale * math.sqrt(first.length / len(before))
-            self._offset = middle + mean + self._margin
+        self._centred = centred and len(before) >= LEAST
+        self._middle = middle if self._centred else 0.0
+
+    def _centre(self, made: Plan) -> tuple[float, float]:
+        """What is no shift, above the median of the past, and how uncertain that is.
+
+        Small bets look at the mean of the blocks, as far as they are not cut off, and large ones at their median: where these differ, as
+        those of a p99 do, the higher one.
+        """
+        size = made.length
+        means = [sum(self._calm[i : i + size]) / size for i in range(0, len(self._calm) - size + 1, size)] or [0.0]
+        centre = 0.0
+        for _ in range(8):
+            centre += sum(clipped(m - centre, made.scale) for m in means) / len(means)
+        spread = math.sqrt(sum(clipped(m - centre, made.scale) ** 2 for m in means) / len(means))
+        return max(0.0, centre), 2 * max(made.scale, spread) / math.sqrt(len(self._calm) / size)
 
     @property
     def log_e(self) -> float:
         """The logarithm of the e-value now."""
         return average(self._logs)
+
+    @property
+    def rare(self) -> bool:
+        """Whether it is single seconds far out that speak loudest."""
+        return self._logs[-1] == max(self._logs)
 
     @property
     def seconds(self) -> int:
@@ -194,7 +218,7 @@ class Evidence:
             return
         if self._plan is None or (not self._open and self._count >= self._next_plan):
             self._decide()
-        value = difference - self._offset
+        value = difference - self._middle
         new = self._plan.new(value, self._before) if self._plan is not None else 0.0
         self._before = [*self._before[1 - ORDERS :], value]
         self._count += 1
@@ -211,9 +235,12 @@ class Evidence:
     def _bet_on_outlier(self, value: float, made: Plan) -> None:
         """Rare but large: nothing is lost in the seconds between. Those of one burst count once."""
         self._quiet += 1
-        if abs(value) > made.outlier:
+        beyond = value - self._offset - self.least
+        self._logs[-1] += math.log1p(-self._seldom)
+        if abs(beyond) > max(made.outlier, self._furthest):
             if self._quiet >= made.apart:
-                self._logs[-1] += math.log1p(math.copysign(OUTLIER_BET, value))
+                self.strays[beyond < 0] += 1
+                self._logs[-1] += math.log1p(math.copysign(OUTLIER_BET, beyond))
                 self.peak = max(self.peak, self.log_e)
             self._quiet = 0
 
@@ -231,14 +258,18 @@ class Evidence:
         middle = median(self._seen) if enough else 0.0
         since = [d - middle for d in self._seen] if enough else []
         self._plan = plan((self._calm + since)[-KEPT:], self._floor)
+        if self._centred:
+            centre, self._margin = self._centre(self._plan)
+            self._offset = centre + self._margin
         self._next_plan = int(self._count * 1.3) + 20
 
     def _close(self, made: Plan) -> None:
-        mean = sum(self._open) / len(self._open)
+        mean = sum(self._open) / len(self._open) - self._offset
         self._open.clear()
         self.blocks += 1
+        beyond = clipped(mean - self.least, made.scale)
         for index, bet in enumerate(BETS):
-            self._logs[index] += growth(bet * mean / made.scale)
+            self._logs[index] += growth(bet * beyond / made.scale)
         self.peak = max(self.peak, self.log_e)
         self._group.append((mean, made.scale))
         if len(self._group) >= self._group_size:
@@ -262,22 +293,28 @@ class Evidence:
         if low is None or high is None:
             return None
         # what both sides always differed by is not known better than this
-        return Interval(low, median([m for m, _ in means]) + self._margin, high + 2 * self._margin)
+        high += 2 * self._margin
+        return Interval(low, max(low, min(high, median([m for m, _ in means]) + self._margin)), high)
 
     def smallest(self, enough: float) -> float:
         """The smallest effect that would have been found by now at the threshold `enough`; infinite where none would."""
         if self._plan is None or not self.blocks:
             return math.inf
-        return smallest_effect((enough + math.log(COUNT)) / self.blocks) * self._plan.scale
+        return self.least + smallest_effect((enough + math.log(COUNT)) / self.blocks) * self._plan.scale
 
     def seconds_until(self, effect: float, enough: float) -> float:
         """In how many seconds an effect of that size would be found; infinite where that cannot be said."""
-        if self._plan is None or effect <= 0:
+        if self._plan is None or effect <= self.least:
             return math.inf
-        rate = growth_of(effect / self._plan.scale)
+        rate = growth_of((effect - self.least) / self._plan.scale)
         if rate <= 0:
             return math.inf
         return max(0.0, (enough + math.log(COUNT)) / rate - self.blocks) * self._plan.length
+
+
+def clipped(value: float, scale: float) -> float:
+    """No further from zero than means anything."""
+    return max(-CLIP * MAD * scale, min(CLIP * MAD * scale, value))
 
 
 def joined(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -289,7 +326,7 @@ def _end(means: Sequence[tuple[float, float]], outer: float, inner: float, enoug
     """Between `outer`, which the test excludes, and `inner`, which it does not: the last effect that is excluded."""
 
     def excluded(effect: float) -> bool:
-        return average([sum(growth(sign * bet * (m - effect) / s) for m, s in means) for bet in INTERVAL_BETS]) >= enough
+        return average([sum(growth(sign * bet * clipped(m - effect, s) / s) for m, s in means) for bet in INTERVAL_BETS]) >= enough
 
     if not excluded(outer):
         return None

@@ -21,17 +21,23 @@ NO_WORSE = "no worse than the limit"
 UNSURE = "cannot tell yet"
 NO_DATA = "no data"
 
+TOLERATED = 1.02  # a ratio to the baseline up to which nobody calls it worse
+BY_THE_PAST = 1.03  # times that, where the baseline is the past: what it would do now is known no better, and the machine may be warmer
+
 
 class JudgePolicy(Struct, frozen=True):
     """What the policy tolerates. `alpha`: false alarms a deployment; `limit`: the ratio to the baseline that must not be missed.
 
-    Hard rules, each for `hard_blocks` blocks after each other: p99 beyond `p99_ratio` x the baseline (and beyond what the version before
-    did by itself) or beyond `p99_ms` (0 = no such limit), errors beyond `error_ratio`. Without requests of the candidate for `silent_s`
-    there is no data. `look_s`: what a look spans.
+    `tolerated`: the ratio up to which nobody calls it worse, however certain it is; a little more where the baseline is the past.
+
+    Hard rules, each for `hard_blocks` blocks after each other: p99 beyond `p99_ratio` x the baseline (clearly: see `HardRules`) or beyond
+    `p99_ms` (0 = no such limit), errors beyond `error_ratio`. Without requests of the candidate for `silent_s` there is no data. `look_s`:
+    what a look spans.
     """
 
     alpha: float = 0.01
     limit: float = 1.25
+    tolerated: float = TOLERATED
     p99_ratio: float = 2.0
     p99_ms: float = 0.0
     error_ratio: float = 0.05
@@ -47,6 +53,11 @@ class JudgePolicy(Struct, frozen=True):
         """How many looks make a block of the hard rules."""
         return max(1, round(self.block_s / self.look_s)) if self.look_s > 0 else self.block_s
 
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """What is tolerated beside a baseline, and against the past: never so much that the limit could not be seen."""
+        return self.tolerated, min(self.tolerated * BY_THE_PAST, math.sqrt(self.tolerated * self.limit))
+
 
 class Look(Struct, frozen=True):
     """What one second brought, by operation: increments, not totals. `baseline` is empty where no node runs the old version.
@@ -61,6 +72,11 @@ class Look(Struct, frozen=True):
     volatility: float = math.nan
     gone: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+
+    @property
+    def load(self) -> float:
+        """Requests of all operations on both sides."""
+        return sum(h.total for side in (self.candidate, self.baseline) for h in side.values())
 
 
 class Verdict(Struct, frozen=True):
@@ -102,19 +118,22 @@ class Judge:
         self._operations: dict[str, Operation] = {}
         self._hard: dict[str, HardRules] = {}
         self._broken: dict[str, str] = {}  # by rule, as it was last seen
+        self._gone: dict[str, int] = {}  # since when, by the newest look: a node that comes back is no reason any more
         self._since_us = 0
         self._worst = ""
+        self._said: tuple[str, str, Interval | None] | None = None
         self._heard_us = started_us
         self._any = False
         names = {name for look in before for side in (look.candidate, look.baseline) for name in side}
         for name in sorted(names):
-            past = [(k.at_us / 1e6, k.candidate.get(name), k.baseline.get(name), k.volatility) for k in before]
-            self._operations[name] = operation = Operation(name, past, policy.look_s)
+            past = [(k.at_us / 1e6, k.candidate.get(name), k.baseline.get(name), k.volatility, k.load) for k in before]
+            self._operations[name] = operation = Operation(name, past, policy.look_s, policy.ratios)
             self._hard[name] = HardRules(name, policy, past, operation.calm_p99_s)
 
     def look(self, look: Look) -> Verdict:
         """One more second; what it says now."""
-        for words in (*(f"node {name} is gone" for name in look.gone), *(f"invariant broken: {words}" for words in look.broken)):
+        self._gone = {name: self._gone.get(name, look.at_us) for name in look.gone}
+        for words in (f"invariant broken: {words}" for words in look.broken):
             self._break(words, words, look.at_us)
         heard = False
         for name, candidate in look.candidate.items():
@@ -130,11 +149,12 @@ class Judge:
         return self.verdict(look.at_us)
 
     def _hear(self, name: str, candidate: Histogram, look: Look) -> None:
-        operation = self._operations.get(name) or self._operations.setdefault(name, Operation(name, (), self.policy.look_s))
+        known = self._operations.get(name)
+        operation = known or self._operations.setdefault(name, Operation(name, (), self.policy.look_s, self.policy.ratios))
         baseline = look.baseline.get(name) if look.baseline else None
         if look.baseline and (baseline is None or baseline.bounds_s != candidate.bounds_s):
             return  # not comparable now: neither evidence for nor against
-        operation.add(look.at_us / 1e6, candidate, baseline, look.volatility)
+        operation.add(look.at_us / 1e6, candidate, baseline, look.volatility, look.load)
         hard = self._hard.get(name) or self._hard.setdefault(name, HardRules(name, self.policy))
         self._break(*hard.add(candidate, baseline, operation.expected_p99_s), look.at_us)
         if operation.peak >= self._enough and not self._worst:
@@ -156,10 +176,11 @@ class Judge:
     def verdict(self, now_us: int) -> Verdict:
         """What it says at that time, also where no look came."""
         after_s = max(0.0, (now_us - self._started_us) / 1e6)
-        if self._broken:
-            broken = tuple(self._broken.values())
+        broken = (*(f"node {name} is gone" for name in self._gone), *self._broken.values())
+        if broken:
             words = f"{'; '.join(broken)} (after {_time(after_s)})"
-            return Verdict(WORSE, words, now_us, after_s, since_us=self._since_us, broken=broken)
+            since_us = min(filter(None, (self._since_us, *self._gone.values())))
+            return Verdict(WORSE, words, now_us, after_s, since_us=since_us, broken=broken)
         if self._worst:
             return self._worse(now_us, after_s)
         silent_s = (now_us - self._heard_us) / 1e6
@@ -172,7 +193,10 @@ class Judge:
 
     def _worse(self, now_us: int, after_s: float) -> Verdict:
         operation = self._operations[self._worst]
-        lens, words, found = operation.worst()
+        said = operation.worst()
+        # what was certain once is not said with less certainty because it passed since
+        self._said = said if said[2] is not None or self._said is None else self._said
+        lens, words, found = self._said
         low, middle, high = (found.low, found.middle, found.high) if found is not None else (math.nan,) * 3
         sentence = f"{words}, after {_time((self._since_us - self._started_us) / 1e6)}"
         return Verdict(WORSE, sentence, now_us, after_s, self._worst, lens, middle, low, high, since_us=self._since_us)

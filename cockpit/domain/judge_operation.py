@@ -15,9 +15,11 @@ P99_REQUESTS = 100
 LENSES = 7  # e-values that are averaged
 MOMENT_S = 10  # seconds that make a moment of the past
 MOMENT_REQUESTS = 50
+BRIEF = 3  # times the looks of a moment: one that took longer saw more than one regime
 LEARN_S = 60  # looks from which the thresholds are taken where nothing is known from before
 SAME = 1e-3  # logarithms closer than this are the same latency
-Second = tuple[float, Histogram | None, Histogram | None, float]
+EVENTS = 1.25  # times as many slow or failed requests are tolerated
+Second = tuple[float, Histogram | None, Histogram | None, float, float]
 Past = Sequence[Second]
 
 
@@ -54,59 +56,93 @@ def plus(a: Histogram, b: Histogram) -> Histogram:
     return Histogram(a.bounds_s, counts, a.sum_s + b.sum_s, a.errors + b.errors)
 
 
+def both(candidate: Histogram | None, baseline: Histogram | None) -> Histogram | None:
+    """What both sides did together; the candidate's where their buckets differ."""
+    if candidate is None or baseline is None:
+        return baseline if candidate is None else candidate
+    return plus(candidate, baseline) if candidate.bounds_s == baseline.bounds_s else candidate
+
+
 def log_quantile(histogram: Histogram, q: float) -> float:
     """The logarithm of a quantile in seconds; NaN where there is none above zero."""
     value = quantile_s(histogram, q)
     return math.log(value) if value else math.nan
 
 
-class Operation:
-    """All evidence on one operation. `past`: seconds before, oldest first: when, candidate's and baseline's increments, volatility.
+class Moments:
+    """Adds up the looks of one side to moments that are compared with others. `look_s`: what a look spans."""
 
-    `look_s`: what each of them spans.
+    def __init__(self, look_s: float) -> None:
+        self.looks = max(1, round(MOMENT_S / look_s)) if look_s > 0 else MOMENT_S
+        self._bounds_s: tuple[float, ...] = ()
+        self.drop()
+
+    def add(self, at_s: float, histogram: Histogram, volatility: float, load: float) -> Moment | None:
+        """The moment that is full with this look."""
+        if histogram.bounds_s != self._bounds_s:
+            self.drop()
+            self._bounds_s = histogram.bounds_s
+        full = self._sides.add(histogram, histogram)
+        self._around.append((volatility, load))
+        if full is None:
+            return None
+        whole, looks = full[0], len(self._around)
+        wild = [v for v, _ in self._around if math.isfinite(v)]
+        errors = math.log((whole.errors + 0.5) / (whole.total + 1))
+        values = (log_quantile(whole, 0.5), log_quantile(whole, 0.99), errors)
+        volatility, load = sum(wild) / len(wild) if wild else math.nan, sum(load for _, load in self._around) / looks
+        found = Moment(at_s, whole.total / looks, values, volatility, load, whole.total)
+        self._around.clear()
+        return found
+
+    def drop(self) -> None:
+        """Begin anew."""
+        self._sides, self._around = Sides(MOMENT_REQUESTS, self.looks), list[tuple[float, float]]()
+
+
+class Operation:
+    """All evidence on one operation. `past`: seconds before, oldest first: when, candidate's and baseline's increments, volatility, load.
+
+    `look_s`: what each of them spans; `tolerated`: the ratios to a baseline beside it and to the past up to which nothing is worse.
     """
 
-    def __init__(self, name: str, past: Past = (), look_s: float = 1.0) -> None:
+    def __init__(self, name: str, past: Past = (), look_s: float = 1.0, tolerated: tuple[float, float] = (1.0, 1.0)) -> None:
         self.name = name
-        self._moment_looks = max(1, round(MOMENT_S / look_s)) if look_s > 0 else MOMENT_S
+        self._look_s = look_s
+        self._least, self._least_by_past = (math.log(ratio) for ratio in tolerated)
         self.peak = 0.0
         self.expected_p99_s = math.nan
         self.seen = 0.0
         self.strange = False  # the load now was never seen on the version before
         self._looks = 0
-        known = [(at, c, b, v) for at, c, b, v in past if c is not None or b is not None]
-        pairs = [(c, b) for _, c, b, _ in known if c is not None and b is not None and c.total > 0 and b.total > 0]
+        known = [second for second in past if second[1] is not None or second[2] is not None]
+        pairs = [(c, b) for _, c, b, *_ in known if c is not None and b is not None and c.total > 0 and b.total > 0]
         self._limits: tuple[float, float] | None = None
         self._learned: Histogram | None = None
         self._learning = 0
-        for _, c, b, _ in known:
+        for _, c, b, *_ in known:
             for side in (c, b):
                 self._learn(side)
         self._choose()
-        self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), self._sides()
-        self.median = Evidence(_differences(pairs, Sides(MEDIAN_REQUESTS), 0.5), SAME, centred=True)
-        self.p99 = Evidence(_differences(pairs, Sides(P99_REQUESTS), 0.99), SAME, centred=True)
+        self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), Moments(look_s)
+        self.median = Evidence(_differences(pairs, Sides(MEDIAN_REQUESTS), 0.5), SAME, centred=True, least=self._least)
+        self.p99 = Evidence(_differences(pairs, Sides(P99_REQUESTS), 0.99), SAME, centred=True, least=self._least)
         calm: list[tuple[Counts, ...]] = [self._counts(c, b) for c, b in pairs] if self._limits is not None else []
-        self._counted = [CountEvidence([row[i] for row in calm]) for i in range(3)]
+        self._counted = [CountEvidence([row[i] for row in calm], EVENTS) for i in range(3)]
         self._match(known)
         self._bounds: tuple[int, Interval | None] = (0, None)
 
-    def _sides(self) -> Sides:
-        return Sides(MOMENT_REQUESTS, self._moment_looks)
-
     def _match(self, known: Past) -> None:
         """Moments of the past, and how they differ from what the rest of the past tells of them."""
-        sides, moments = self._sides(), []
-        for at_s, c, b, volatility in known:
-            whole = plus(c, b) if c is not None and b is not None and c.bounds_s == b.bounds_s else c if c is not None else b
-            full = sides.add(whole, whole) if whole is not None else None
-            if full is not None:
-                moments.append(_moment(at_s, full[0], volatility))
+        adding = Moments(self._look_s)
+        full = (adding.add(at_s, whole, *around) for at_s, c, b, *around in known if (whole := both(c, b)) is not None)
+        moments = [m for m in full if m is not None]
         self._past = Matched(moments)
         calm = [(m, self._past.expected(m, leave=True)) for m in moments]
         rows = [[v - e for v, e in zip(m.values, expected, strict=True)] for m, expected in calm if expected is not None]
         self.calm_p99_s = [(m.at_s, math.exp(e[1])) for m, e in calm if e is not None and math.isfinite(e[1])]
-        self._matched = [Evidence([row[i] for row in rows], SAME, centred=True) for i in range(3)]
+        least = (self._least_by_past, self._least_by_past, math.log(EVENTS))
+        self._matched = [Evidence([row[i] for row in rows], SAME, centred=True, least=least[i]) for i in range(3)]
 
     def _learn(self, side: Histogram | None) -> None:
         if side is None or not side.total:
@@ -125,12 +161,12 @@ class Operation:
             near = [min(usable, key=lambda b, s=share: abs(math.log(b[1] / s)))[0] for share in (0.01, 0.001)]  # type: ignore[misc]
             self._limits = (near[0], near[1])
 
-    def add(self, at_s: float, candidate: Histogram, baseline: Histogram | None, volatility: float) -> None:
+    def add(self, at_s: float, candidate: Histogram, baseline: Histogram | None, volatility: float, load: float) -> None:
         """One more second of both sides; without a baseline the past is one."""
         self.seen += candidate.total
         self._looks += 1
         if baseline is None:
-            self._against_past(at_s, candidate, volatility)
+            self._against_past(self._moments.add(at_s, candidate, volatility, load))
         else:
             self.strange = False
             self._paired(candidate, baseline)
@@ -153,13 +189,13 @@ class Operation:
         for evidence, counts in zip(self._counted, self._counts(candidate, baseline), strict=True):
             evidence.add(counts)
 
-    def _against_past(self, at_s: float, candidate: Histogram, volatility: float) -> None:
-        full = self._moments.add(candidate, candidate)
-        if full is None:
+    def _against_past(self, moment: Moment | None) -> None:
+        if moment is None:
             return
-        moment = _moment(at_s, full[0], volatility)
         expected = self._past.expected(moment)
-        self.strange = expected is None
+        # one of so few requests that its moments span several regimes is no witness of a new one
+        brief = moment.requests <= BRIEF * self._moments.looks * moment.volume
+        self.strange = expected is None and brief
         self.expected_p99_s = math.exp(expected[1]) if expected is not None and math.isfinite(expected[1]) else math.nan
         for index, evidence in enumerate(self._matched):
             evidence.add(moment.values[index] - expected[index]) if expected is not None else evidence.gap()
@@ -185,21 +221,23 @@ class Operation:
         lenses += zip(self._matched, (MEDIAN, P99, ERRORS), self._matched, strict=True)
         evidence, name, effect = max(lenses, key=lambda lens: lens[0].peak)
         found = effect.interval() if effect is not None else None
-        if found is not None:
+        if effect is not None and found is not None and found.low > effect.least:
             ratio = Interval(*(math.exp(v) for v in (found.low, found.middle, found.high)))
-            if ratio.low > 1 or not isinstance(evidence, CountEvidence):
-                words = f"errors of {self.name} are" if name == ERRORS else f"{name} of {self.name} is"
-                return name, f"{words} {times(ratio.middle)} x baseline, {_between(ratio)}", ratio
+            words = f"errors of {self.name} are" if name == ERRORS else f"{name} of {self.name} is"
+            return name, f"{words} {times(ratio.middle)} x baseline, {_between(ratio)}", ratio
         what = f"errors of {self.name}" if name == ERRORS else f"requests of {self.name} slower than the baseline's {name}"
         counted = evidence.ratio() if isinstance(evidence, CountEvidence) else None
-        if counted is not None:
+        if counted is not None and counted[0] > EVENTS:
             ratio = Interval(*counted)
             return name, f"{what} are {times(ratio.middle)} x as frequent as on the baseline, {_between(ratio)}", ratio
-        return (
-            name,
-            f"{name} of {self.name} is above the baseline" if name == MEDIAN else f"{what} are more frequent than on the baseline",
-            None,
-        )
+        if isinstance(evidence, CountEvidence):
+            return name, f"{what} are more frequent than on the baseline", None
+        what = what if name == ERRORS else f"{name} of {self.name}"
+        if evidence.rare:
+            up, down = evidence.strays
+            return name, f"{what} went far beyond the baseline {up} times, far below it {down} times", None
+        beyond = f"more than {times(math.exp(evidence.least))} x the baseline"
+        return name, f"{what} are {beyond}" if name == ERRORS else f"{what} is {beyond}", None
 
     def _effects(self) -> Sequence[Evidence]:
         """The evidence that latency effects are read from: paired where pairs came, else against the past."""
@@ -243,12 +281,6 @@ def _between(ratio: Interval) -> str:
 def _differences(pairs: Sequence[tuple[Histogram, Histogram]], sides: Sides, q: float) -> list[float]:
     full = [sides.add(c, b) for c, b in pairs]
     return [log_quantile(f[0], q) - log_quantile(f[1], q) for f in full if f is not None]
-
-
-def _moment(at_s: float, histogram: Histogram, volatility: float) -> Moment:
-    errors = math.log((histogram.errors + 0.5) / (histogram.total + 1))
-    values = (log_quantile(histogram, 0.5), log_quantile(histogram, 0.99), errors)
-    return Moment(at_s, histogram.total, values, volatility)
 
 
 def _beyond(histogram: Histogram, limit_s: float) -> float:

@@ -6,22 +6,24 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cockpit.domain.judge_operation import Past, Sides, plus
+from cockpit.domain.judge_operation import Past, Sides, both
 from cockpit.domain.metrics import Histogram, quantile_s
 
 if TYPE_CHECKING:
     from cockpit.domain.judge import JudgePolicy
 
 BEYOND_USUAL = 1.5  # times what the version before kept up against itself: below that a doubled p99 is how this service is
+SLOW = 0.04  # of the requests must be beyond the limit: of five hundred five lie beyond their p99, too few to say where it is
 Expected = Sequence[tuple[float, float]]
 
 
 class HardRules:
     """The rules for one operation: share of errors, and p99.
 
-    `past`: seconds before the change, as for an Operation; `expected`: when, and the p99 in seconds that the rest of the past told of then.
-    Where the old version itself was above its own p99 by as much for as many blocks, the limit on the ratio is raised beyond that: tails of
-    half a millisecond on a busy machine double by themselves. One thread; can be pickled.
+    The p99 is beyond so many times the baseline's where not one but `SLOW` of the requests are: tails of a millisecond on a busy machine
+    double by themselves, and twenty slow requests are no chance where five are. Where the old version itself kept that up for as many
+    blocks, the limit is raised beyond it. `past`: seconds before the change, as for an Operation; `expected`: when, and the p99 in seconds
+    that the rest of the past told of then. One thread; can be pickled.
     """
 
     def __init__(self, name: str, policy: JudgePolicy, past: Past = (), expected: Expected = ()) -> None:
@@ -38,25 +40,25 @@ class HardRules:
     def _usual(self, past: Past, expected: Expected) -> float:
         """The ratio to the expected p99 that the version before kept up; 0 where that is not known."""
         blocks, ratios, told, index = self._blocks(), [], math.nan, 0
-        for at_s, c, b, _ in past:
+        for at_s, c, b, *_ in past:
             while index < len(expected) and expected[index][0] <= at_s:
                 told = expected[index][1]
                 index += 1
-            whole = plus(c, b) if c is not None and b is not None and c.bounds_s == b.bounds_s else c if c is not None else b
+            whole = both(c, b)
             full = blocks.add(whole, whole) if whole is not None else None
             if full is not None:
-                ratios.append(_p99_s(full[0]) / told)
+                ratios.append(_slow_s(full[0]) / told)
         return kept_up(ratios, self._policy.hard_blocks)
 
     def _usual_beside(self, past: Past) -> float:
         """The same between the nodes that changed and the others, while all ran the version before; either way round."""
-        blocks, ratios = self._blocks(), []
-        for _, c, b, _ in past:
+        blocks, mine, others = self._blocks(), list[float](), list[float]()
+        for _, c, b, *_ in past:
             full = blocks.add(c, b) if c is not None and b is not None and c.bounds_s == b.bounds_s else None
-            if full is not None and _p99_s(full[0]) > 0 and _p99_s(full[1]) > 0:
-                ratios.append(_p99_s(full[0]) / _p99_s(full[1]))
-        blocks_beyond = self._policy.hard_blocks
-        return max(kept_up(ratios, blocks_beyond), kept_up([1 / r for r in ratios], blocks_beyond))
+            if full is not None:
+                mine.append(_slow_s(full[0]) / (_p99_s(full[1]) or math.nan))
+                others.append(_slow_s(full[1]) / (_p99_s(full[0]) or math.nan))
+        return max(kept_up(ratios, self._policy.hard_blocks) for ratios in (mine, others))
 
     def add(self, candidate: Histogram, baseline: Histogram | None, expected_p99_s: float) -> tuple[str, str]:
         """The rule that is broken by now and how, in words; ("", "") for none.
@@ -82,7 +84,7 @@ class HardRules:
             return None
         p99_s, most = _p99_s(full[0]), self._most[baseline is not None]
         other_s = expected_p99_s if baseline is None else _p99_s(full[1]) or math.nan
-        relative, absolute = p99_s > most * other_s, 0 < policy.p99_ms < p99_s * 1e3
+        relative, absolute = _slow_s(full[0]) > most * other_s, 0 < policy.p99_ms < p99_s * 1e3
         self._slow_blocks = self._slow_blocks + 1 if relative or absolute else 0
         if self._slow_blocks < policy.hard_blocks:
             return None
@@ -99,3 +101,7 @@ def kept_up(values: Sequence[float], blocks: int) -> float:
 
 def _p99_s(histogram: Histogram) -> float:
     return quantile_s(histogram, 0.99) or 0.0
+
+
+def _slow_s(histogram: Histogram) -> float:
+    return quantile_s(histogram, 1 - SLOW) or 0.0

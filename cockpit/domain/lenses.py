@@ -49,14 +49,16 @@ class Counts(Struct, frozen=True, gc=False):
 
 
 class CountEvidence:
-    """Against "events are no likelier on the candidate": slow requests or errors, counted on both sides in the same seconds.
+    """Against "events are at most `least` times as likely on the candidate": slow requests or errors, counted on both sides at once.
 
     Of all events of a second the candidate's number is binomial with its share of the traffic, however uneven that is and however busy the
-    second; the likelihood ratio of a greater share is an e-value. Events that come in bursts are worth less: the ratio is raised to
-    1 / dispersion, measured on the past. `calm`: seconds from before the change. One thread; can be pickled.
+    second; the likelihood ratio of a greater share is an e-value, also against all shares below the tolerated one. Events that come in
+    bursts are worth less: the ratio is raised to 1 / dispersion, measured on the past. `calm`: seconds from before the change. One thread;
+    can be pickled.
     """
 
-    def __init__(self, calm: Iterable[Counts] = ()) -> None:
+    def __init__(self, calm: Iterable[Counts] = (), least: float = 1.0) -> None:
+        self.least = least
         self._past = _Dispersion()
         for counts in calm:
             if counts.usable:
@@ -89,9 +91,9 @@ class CountEvidence:
         if not counts.candidate + counts.baseline:
             self._past.add(counts)
             return
-        q = counts.share
+        q = _share(counts.share, self.least)
         for index, ratio in enumerate(RATIOS):
-            more = ratio * q / (ratio * q + 1 - q)
+            more = _share(q, ratio)
             gain = counts.candidate * math.log(more / q) + counts.baseline * math.log((1 - more) / (1 - q))
             self._logs[index] += gain / dispersion
         for index, value in enumerate((counts.candidate, counts.of_candidate, counts.baseline, counts.of_baseline)):
@@ -110,12 +112,17 @@ class CountEvidence:
         return _bound(total, middle, enough, 1 / 1.05), middle, _bound(total, middle, enough, 1.05)
 
 
+def _share(share: float, ratio: float) -> float:
+    """The candidate's share of the events where they are `ratio` times as likely on it as its `share` of the requests makes them."""
+    return ratio * share / (ratio * share + 1 - share)
+
+
 def _bound(total: Counts, middle: float, enough: float, step: float) -> float:
     """The first ratio on the way from the middle that the likelihood ratio against the best one excludes."""
     q, ratio = total.share, middle
 
     def likelihood(of: float) -> float:
-        more = of * q / (of * q + 1 - q)
+        more = _share(q, of)
         return total.candidate * math.log(more) + total.baseline * math.log1p(-more)
 
     best = likelihood(middle)
@@ -171,11 +178,12 @@ class _Dispersion:
 class Points:
     """A metric of which only one value an interval is known, on both sides: evidence from their ratio.
 
-    `calm`: pairs (candidate, baseline) from before the change. Values above zero, more is worse. One thread; can be pickled.
+    `calm`: pairs (candidate, baseline) from before the change; `tolerated`: the ratio that is no worse. Values above zero, more is worse.
+    One thread; can be pickled.
     """
 
-    def __init__(self, calm: Sequence[tuple[float, float]] = (), floor: float = 1e-6) -> None:
-        self.difference = Evidence([math.log(c / b) for c, b in calm if _positive((c, b))], floor)
+    def __init__(self, calm: Sequence[tuple[float, float]] = (), floor: float = 1e-6, tolerated: float = 1.0) -> None:
+        self.difference = Evidence([math.log(c / b) for c, b in calm if _positive((c, b))], floor, least=math.log(tolerated))
 
     @property
     def peak(self) -> float:
@@ -197,53 +205,75 @@ def _positive(pair: tuple[float, float]) -> bool:
 # -- the version before, at the same load ---------------------------------------------------------------------------------------
 
 NEIGHBOURS = 31
-NEAR = 0.35  # distance in logarithms of volume and volatility within which a moment of the past is comparable
+NEAR = 0.35  # distance in logarithms of volume, load and volatility within which a moment of the past is comparable
+CHANCE = 2.0  # standard errors by which the volume of few requests may differ by chance
 LEAST_NEIGHBOURS = 11
 APART_S = 60.0  # moments closer than this say the same
 MOST_MOMENTS = 900
+TINY = 1e-300
 HALF_DAY_S, DAY_S = 43_200.0, 86_400.0
 HOUR_S = 3_600.0
 
 
 class Moment(Struct, frozen=True, gc=False):
-    """A moment of the version before: what was measured (NaN = nothing), and what that depends on. NaN where it is not known."""
+    """A moment of the version before: what was measured (NaN = nothing), and what that depends on. NaN where it is not known.
+
+    `volume`: requests of this operation a look; `load`: of all operations; `volatility`: any measure of how wild the market is.
+    `requests`: of this operation in all, which says how well its volume is known.
+    """
 
     at_s: float
     volume: float
     values: tuple[float, ...]
     volatility: float = math.nan
+    load: float = math.nan
+    requests: float = math.inf
 
 
 class Matched:
     """What the version before did under the same circumstances: medians over the moments of the past that were most alike.
 
-    Alike in volume and volatility; of those, the ones nearest in hour of the day come first. None where the past knows nothing alike:
+    Alike in volume, load and volatility; of those, the ones nearest in hour of the day come first. None where the past knows nothing alike:
     a regime that was never seen is not judged. Pure; can be pickled.
     """
 
     def __init__(self, past: Sequence[Moment]) -> None:
         usable = [m for m in past if math.isfinite(m.volume) and m.volume > 0]
+        # a gauge may stand at nothing in a calm market: that is far from a wild one, and near to little
+        wild = [m.volatility for m in usable if math.isfinite(m.volatility) and m.volatility >= 0]
+        self._usual = median(wild) if wild else 0.0
         step = max(1, math.ceil(len(usable) / MOST_MOMENTS))
-        self._past = sorted(((math.log(m.volume), _log(m.volatility), m) for m in usable[::step]), key=lambda p: p[0])
-        self._volumes = [p[0] for p in self._past]
+        self._past = sorted(((self._coordinates(m), m) for m in usable[::step]), key=lambda p: p[0][0])
+        self._fewest = min((m.requests for m in usable), default=math.inf)
+        self._volumes = [at[0] for at, _ in self._past]
+
+    def _coordinates(self, at: Moment) -> tuple[float, float, float]:
+        return math.log(at.volume), _log(at.load), _log(at.volatility + self._usual)
 
     def expected(self, at: Moment, *, leave: bool = False) -> tuple[float, ...] | None:
         """The values to be expected; with `leave` the past around that very moment counts for nothing, as when the past judges itself."""
         if not (math.isfinite(at.volume) and at.volume > 0):
             return None
-        volume, moved = math.log(at.volume), _log(at.volatility)
+        here = self._coordinates(at)
         near = []
-        for index in range(bisect_left(self._volumes, volume - NEAR), bisect_left(self._volumes, volume + NEAR)):
-            known, known_moved, moment = self._past[index]
-            aside = moved - known_moved if math.isfinite(moved) and math.isfinite(known_moved) else 0.0
-            distance = math.hypot(known - volume, aside)
+        reach = NEAR + CHANCE * math.sqrt(1 / at.requests + 1 / self._fewest)
+        for index in range(bisect_left(self._volumes, here[0] - reach), bisect_left(self._volumes, here[0] + reach)):
+            known, moment = self._past[index]
+            chance = CHANCE * math.sqrt(1 / at.requests + 1 / moment.requests)
+            own = max(0.0, abs(here[0] - known[0]) - chance)
+            distance = math.hypot(own, _apart(here[1:], known[1:]))
             if distance <= NEAR and not (leave and abs(moment.at_s - at.at_s) < APART_S):
                 near.append((distance + NEAR * hours_apart(moment.at_s, at.at_s) / 12, index))
         if len(near) < LEAST_NEIGHBOURS:
             return None
         near.sort()
-        rows = [self._past[index][2].values for _, index in near[:NEIGHBOURS]]
+        rows = [self._past[index][1].values for _, index in near[:NEIGHBOURS]]
         return tuple(_middle(column) for column in zip(*rows, strict=True))
+
+
+def _apart(a: Sequence[float], b: Sequence[float]) -> float:
+    """By what is known of both."""
+    return math.hypot(*(x - y for x, y in zip(a, b, strict=True) if math.isfinite(x) and math.isfinite(y)))
 
 
 def hours_apart(a_s: float, b_s: float) -> float:
@@ -257,4 +287,4 @@ def _middle(values: Sequence[float]) -> float:
 
 
 def _log(value: float) -> float:
-    return math.log(value) if math.isfinite(value) and value > 0 else math.nan
+    return math.log(max(value, TINY)) if math.isfinite(value) and value >= 0 else math.nan

@@ -22,13 +22,19 @@ class Histogram(Struct, frozen=True, gc=False):
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """One scrape of one node: a cumulative histogram for each operation. A restarted process starts again at zero."""
+    """One scrape of one node: a cumulative histogram for each operation. A restarted process starts again at zero.
+
+    `volatility`: how wild the market was, in whatever measure; NaN where the node does not tell. `violations`: of each invariant that the
+    node checks by itself, how often it did not hold, cumulative.
+    """
 
     node: str
     service: str
     environment: str
     at_us: int
     operations: dict[str, Histogram]
+    volatility: float = math.nan
+    violations: dict[str, float] = {}
 
 
 class LatencyPoint(Struct, frozen=True, gc=False):

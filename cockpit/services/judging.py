@@ -35,6 +35,7 @@ def policy_of(rule: WatchRule, look_s: float = USUAL_LOOK_S) -> JudgePolicy:
     silent_s = max(SILENT_S, SILENT_LOOKS * look_s)
     return JudgePolicy(
         limit=rule.limit,
+        tolerated=rule.tolerated,
         p99_ratio=rule.p99_ratio,
         p99_ms=rule.p99_ms,
         error_ratio=rule.error_ratio,
@@ -61,6 +62,7 @@ class Trial:
         self._next = 0
         self._requests = 0.0
         self._looked_us = 0
+        self._wrong: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self.before = 0  # looks that the judge began with
 
     def step(self, now_us: int, due_us: int, nodes: Sequence[str], gone: tuple[str, ...]) -> Heard:
@@ -78,9 +80,11 @@ class Trial:
             verdict = Judge(policy_of(self._rule), self._started_us).verdict(now_us) if silent else None
             return Heard(verdict, silent=tuple(nodes) if silent else ())
         looks, self._next = self._feed.looks(self._at, self._split, self._next)
-        if gone:
-            looks = [*looks[:-1], replace(looks[-1], gone=gone)] if looks else [Look(now_us, {}, gone=gone)]
-        for look in looks:
+        wrong = (gone, self._feed.violated(self._at, nodes, self._started_us))
+        if wrong != self._wrong and not looks:
+            looks = [Look(now_us, {})]
+        self._wrong = wrong
+        for look in (replace(look, gone=wrong[0], broken=wrong[1]) for look in looks):
             seen = sum(h.total for h in look.candidate.values())
             self._requests += seen
             self._looked_us = look.at_us if seen else self._looked_us

@@ -6,9 +6,11 @@ where the node's counters did not begin anew: an interval in which a node change
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from msgspec import Struct
 
@@ -16,6 +18,7 @@ from cockpit.domain.facts import Fact, place
 from cockpit.domain.judge import Look
 from cockpit.domain.metrics import Histogram, Reading, delta
 from cockpit.domain.release import Fleet
+from cockpit.domain.watching import running
 from cockpit.services.watch_past import KEPT_S, MOST_NODES, Past, Split
 
 SETTLED_S = 1.0  # a deployment system may answer from what it asked its nodes so long ago
@@ -35,6 +38,7 @@ class _Node:
         self.seen: dict[str, float] = {}  # how far each operation had counted, also where the last scrape left it out
         self.read_us = 0
         self.began_us = 0  # when its counters began anew, as far as that was seen
+        self.violated: dict[str, int] = {}  # by invariant: when this process last broke it
         self.digest = ""
         self.since_us = 0
         self.confirmed_us = 0
@@ -62,6 +66,7 @@ class _Node:
         if last is not None and last.at_us - GAP_S * 1e6 <= reading.at_us <= last.at_us:
             return None
         self.last, self.read_us = reading, now_us
+        self._violations(last, reading, now_us)
         before = self.seen
         self.seen = {**before, **{name: h.total for name, h in reading.operations.items()}}
         if last is None or reading.at_us <= last.at_us or now_us - before_us > GAP_S * 1e6:
@@ -79,13 +84,22 @@ class _Node:
                 found[operation] = changed
         return found
 
+    def _violations(self, last: Reading | None, reading: Reading, now_us: int) -> None:
+        """Note which invariants were broken since the last scrape; what a process did before it began anew was another one's."""
+        before = last.violations if last is not None else reading.violations
+        anew = last is not None and (_began_anew(last, reading) or any(n < before.get(name, 0.0) for name, n in reading.violations.items()))
+        if anew:
+            self.violated, before = {}, {}
+        self.violated.update({name: now_us for name, count in reading.violations.items() if count > before.get(name, 0.0)})
+
 
 class _Waiting(Struct):
-    """Increments of one scrape that nobody has said the version of yet: by node (from when, what)."""
+    """Increments of one scrape that nobody has said the version of yet: by node (from when, what). `volatility` of all nodes."""
 
     at_us: int
     nodes: dict[str, tuple[int, dict[str, Histogram]]]
     known: dict[str, tuple[str, dict[str, Histogram]]]
+    volatility: float = math.nan
 
 
 class _Place:
@@ -107,7 +121,7 @@ class _Place:
 
     def told(self, fact: Fact[Fleet]) -> None:
         """What runs there: this decides what the increments that wait are of."""
-        named = {n.name: n.digest for n in fact.value.nodes}
+        named = running(fact.value)
         for name, node in self.nodes.items():
             digest = named.get(name, "")
             if node.told(digest, fact.at_us):
@@ -140,7 +154,9 @@ class _Place:
                 parts[reading.node] = (before_us, found)
         self.begun = True
         if parts:
-            self.waiting.append(_Waiting(now_us, parts, {}))
+            # the middle of the nodes: one that begins with an empty book makes no calm market
+            wild = [r.volatility for r in readings if r.node in parts and math.isfinite(r.volatility)]
+            self.waiting.append(_Waiting(now_us, parts, {}, median(wild) if wild else math.nan))
 
     def settle(self, now_us: int) -> None:
         """What is known goes into the past, in order."""
@@ -149,7 +165,7 @@ class _Place:
             if first.nodes and now_us - first.at_us <= HELD_S * 1e6:
                 return
             self.waiting.popleft()
-            self.past.add(first.at_us, _together(first.known))
+            self.past.add(first.at_us, _together(first.known), first.volatility)
         for name in [n for n, node in self.nodes.items() if now_us - node.read_us > KEPT_S * 1e6]:
             del self.nodes[name]
 
@@ -196,6 +212,13 @@ class Feed:
         with self._lock:
             found = self._places.get(at)
             return {name: node.read_us for name, node in found.nodes.items()} if found is not None else {}
+
+    def violated(self, at: str, nodes: Sequence[str], since_us: int) -> tuple[str, ...]:
+        """The invariants that these nodes broke since then, in words."""
+        with self._lock:
+            found = self._places.get(at)
+            known = [(n, found.nodes[n].violated) for n in sorted(nodes) if n in found.nodes] if found is not None else []
+            return tuple(f"{words} on {node}" for node, violated in known for words, at_us in violated.items() if at_us >= since_us)
 
     def looks(self, at: str, sides: Split, first: int, last: int | None = None) -> tuple[list[Look], int]:
         """The looks from number `first` on, and the number of the next one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -59,18 +60,19 @@ class Past:
     def __init__(self, slots: int = SLOTS) -> None:
         self._slots = slots
         self._at_us: list[int] = [0] * slots
+        self._volatility = [math.nan] * slots
         self._digests: list[str] = []
         self._ran: dict[str, Any] = {}  # by node: the index of its digest in each slot, -1 = it said nothing
         self._rows: dict[tuple[str, str], _Row] = {}
         self._seen: dict[str, int] = {}
         self.next = 0  # the number of the next slot
 
-    def add(self, at_us: int, nodes: Mapping[str, tuple[str, Increments]]) -> None:
-        """One more scrape: of each node the digest that it ran all the while, and what it did."""
+    def add(self, at_us: int, nodes: Mapping[str, tuple[str, Increments]], volatility: float = math.nan) -> None:
+        """One more scrape: of each node the digest that it ran all the while, and what it did; how wild the market was."""
         import numpy as np
 
         slot = self.next % self._slots
-        self._at_us[slot] = at_us
+        self._at_us[slot], self._volatility[slot] = at_us, volatility
         for ran in self._ran.values():
             ran[slot] = -1
         for row in self._rows.values():
@@ -145,7 +147,10 @@ class Past:
             return []
         masks = {name: self._masks(ran[slots], name, sides) for name, ran in self._ran.items()}
         found = tuple(self._summed(masks, slots, side) for side in (0, 1))
-        return [Look(self._at_us[slot], _at(found[0], place), _at(found[1], place)) for place, slot in enumerate(int(s) for s in slots)]
+        return [
+            Look(self._at_us[slot], _at(found[0], place), _at(found[1], place), self._volatility[slot])
+            for place, slot in enumerate(int(s) for s in slots)
+        ]
 
     def _masks(self, ran: Any, name: str, sides: Split) -> tuple[Any, Any]:
         new = self._digests.index(sides.new) if sides.new in self._digests else -2

@@ -163,7 +163,8 @@ def rig(eventually: Callable[..., Any]) -> Iterator[Rig]:
             def up() -> bool:
                 assert process.poll() is None, (folder / "log").read_text()
                 with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", front), timeout=1):
-                    return True
+                    # who answers at the port is HAProxy only once its socket is there
+                    return (folder / "admin").exists()
                 return False
 
             eventually(up)

@@ -113,6 +113,8 @@ def test_defaults_reach_the_connector() -> None:
     made = registry.create("openmetrics", {"histogram": "rpc_seconds"}, none)
     assert made._names.histogram == "rpc_seconds"
     assert made._names.operation_label == "operation"
+    assert made._names.volatility == ""
+    assert registry.create("openmetrics", {"volatility": "book_depth"}, none)._names.volatility == "book_depth"
 
 
 def test_probe_answers_whatever_happens(server: Any, closed_port: int, tmp_path: Path) -> None:

@@ -46,6 +46,59 @@ def test_two_runs_of_the_same_are_told_apart_in_one_of_a_hundred_at_most(phi: fl
     assert alarms <= 2
 
 
+def test_the_least_shift_becomes_certain_and_what_is_tolerated_never() -> None:
+    for seed in range(6):
+        both = series(seed, 8000)
+        seen = [v + math.log(1.02) for v in both[600:]]
+        strict, patient = Evidence(both[:600]), Evidence(both[:600], least=math.log(1.02))
+        for value in seen:
+            strict.add(value)
+            patient.add(value)
+        assert strict.peak >= ENOUGH > patient.peak
+
+
+def test_what_is_above_the_tolerated_is_found_and_the_interval_is_of_all_of_it() -> None:
+    both = series(2, 4000, shift=math.log(1.1))
+    evidence = Evidence(series(1, 600), least=math.log(1.02))
+    for value in both:
+        evidence.add(value)
+    found = evidence.interval()
+    assert evidence.peak >= ENOUGH
+    assert found is not None
+    assert math.log(1.02) < found.low < math.log(1.1) < found.high
+
+
+def test_power_knows_what_is_tolerated() -> None:
+    strict, patient = Evidence(series(1, 600)), Evidence(series(1, 600), least=0.02)
+    for value in series(2, 300):
+        strict.add(value)
+        patient.add(value)
+    assert patient.smallest(ENOUGH) == pytest.approx(strict.smallest(ENOUGH) + 0.02)
+    assert patient.seconds_until(0.02, ENOUGH) == math.inf
+    assert patient.seconds_until(0.06, 50.0) > strict.seconds_until(0.06, 50.0) > 0
+
+
+SKEWED = {
+    "one in three far out": lambda r: r.gauss(0, 0.1) + 2.0 * (r.random() < 0.3),
+    "one in ten far out": lambda r: r.gauss(0, 0.1) + 2.0 * (r.random() < 0.1),
+    "one in fifty far out": lambda r: r.gauss(0, 0.1) + 1.5 * (r.random() < 0.02),
+    "exponential": lambda r: r.expovariate(1.0),
+    "log-normal": lambda r: r.lognormvariate(0.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("shape", SKEWED)
+def test_what_is_not_as_likely_up_as_down_is_no_shift(shape: str, sign: int) -> None:
+    """A p99 of some hundred requests is like that: now and then it is far out, and never as far below."""
+    alarms = 0
+    for seed in range(12):
+        random = Random(seed)
+        both = [sign * SKEWED[shape](random) for _ in range(1600)]
+        alarms += found_at(both[:400], both[400:], centred=True) > 0
+    assert alarms <= 1
+
+
 def test_noise_on_a_slow_wave_is_no_shift() -> None:
     """One correlation from second to second does not tell how long this hangs together."""
     alarms = 0
@@ -227,6 +280,19 @@ def test_more_slow_requests_are_found_and_measured() -> None:
     assert found[0] > 1.5
 
 
+def test_a_few_more_slow_requests_are_tolerated() -> None:
+    alarms = {1.0: 0, 1.25: 0}
+    for seed in range(6):
+        for least in alarms:
+            random = Random(seed)
+            evidence = CountEvidence(counts(random, 300, (100, 100), (0.02, 0.02)), least)
+            for second in counts(random, 3000, (100, 100), (0.024, 0.02)):
+                evidence.add(second)
+            alarms[least] += evidence.peak >= ENOUGH
+    assert alarms[1.0] >= 5
+    assert alarms[1.25] == 0
+
+
 def test_seconds_without_traffic_or_with_nonsense_say_nothing() -> None:
     evidence = CountEvidence()
     for bad in (Counts(1, 0, 0, 5), Counts(1, 5, 0, 0), Counts(math.nan, 5, 0, 5), Counts(-1, 5, 0, 5), Counts(0, math.inf, 0, 5)):
@@ -293,3 +359,17 @@ def test_the_past_answers_for_the_same_volume_volatility_and_hour() -> None:
         assert found is not None
         assert found[0] == pytest.approx(value(volume, wild, hour))
         assert math.isnan(found[1])
+
+
+def test_the_same_volume_under_another_load_or_in_another_market_is_not_alike() -> None:
+    past = Matched([Moment(float(at), 100.0, (1.0,), 0.0, 300.0) for at in range(0, 6000, 10)])
+    assert past.expected(Moment(9e4, 100.0, (), 0.0, 300.0)) == (1.0,)
+    assert past.expected(Moment(9e4, 100.0, (), 0.0, 900.0)) is None
+    assert past.expected(Moment(9e4, 100.0, (), 3000.0, 300.0)) is None, "a gauge at nothing is a calm market, not an unknown one"
+    assert past.expected(Moment(9e4, 100.0, ())) == (1.0,), "what is not known tells nothing apart"
+
+
+def test_the_volume_of_few_requests_may_differ_by_chance() -> None:
+    for requests, found in ((50.0, (1.0,)), (5000.0, None)):
+        past = Matched([Moment(float(at), 10.0, (1.0,), requests=requests) for at in range(0, 6000, 10)])
+        assert past.expected(Moment(9e4, 16.0, (), requests=requests)) == found

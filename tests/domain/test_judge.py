@@ -134,6 +134,45 @@ def test_a_regime_that_the_past_never_saw_is_neither_worse_nor_fine() -> None:
     assert "never saw the load" in verdict.sentence
 
 
+def market(seed: int, count: int, start_s: int, wild: float, worse: float = 1.0) -> list[Look]:
+    """A market of that gauge at always the same volume, with no node on the old version."""
+    return [replace(look, volatility=wild) for look in looks(seed, count, start_s=start_s, paired=False, worse=worse)]
+
+
+def test_a_wild_market_at_the_same_volume_is_no_regression_but_cannot_be_told_where_it_was_never_seen() -> None:
+    calm, wild = market(1, 900, -300, 5.0), market(2, 600, START, 400.0, worse=1.8)
+    assert judged(Judge(POLICY, START_US, calm), wild).state == UNSURE
+    blind = [replace(look, volatility=math.nan) for look in calm], [replace(look, volatility=math.nan) for look in wild]
+    assert judged(Judge(POLICY, START_US, blind[0]), blind[1]).bad, "without the gauge it is a slower version"
+
+
+def test_a_wild_market_at_the_same_volume_that_was_seen_before_tells_good_from_bad() -> None:
+    before = market(1, 700, -600, 5.0) + market(2, 500, 100, 400.0, worse=1.8)
+    assert not judged(Judge(POLICY, START_US, before), market(3, 600, START, 400.0, worse=1.8)).bad
+    assert judged(Judge(POLICY, START_US, before), market(3, 900, START, 400.0, worse=1.8 * 1.4)).bad
+    assert judged(Judge(POLICY, START_US, before), market(3, 900, START, 5.0, worse=1.8)).bad, "as slow as in a wild market in a calm one"
+
+
+def test_another_load_by_other_operations_is_no_regression_of_one_whose_own_volume_stays() -> None:
+    """A market that turns wild may leave the volume of one operation where it was."""
+
+    def both(seed: int, start_s: int, busy: float, worse: float) -> list[Look]:
+        mine = looks(seed, 900, start_s=start_s, paired=False, worse=worse)
+        other = looks(seed + 9, 900, start_s=start_s, paired=False, rates=(60 * busy, 0), operations=("quote",))
+        return [replace(a, candidate={**a.candidate, **b.candidate}) for a, b in zip(mine, other, strict=True)]
+
+    verdict = judged(Judge(POLICY, START_US, both(1, -300, 1, 1.0)), both(2, START, 4, 1.5))
+    assert verdict.state == UNSURE
+    assert "never saw the load" in verdict.sentence
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_what_is_tolerated_is_never_worse_however_long_one_looks(paired: bool) -> None:
+    for seed in range(2):
+        judge = Judge(POLICY, START_US, looks(seed, 1800, start_s=-1200, paired=paired))
+        assert not judged(judge, looks(seed + 70, 5400, start_s=START, paired=paired, worse=1.015)).bad
+
+
 def test_a_restart_of_the_candidate_with_a_gap_is_no_regression() -> None:
     judge = Judge(POLICY, START_US, looks(1, START))
     assert not judged(judge, looks(2, 60, start_s=START)).bad
@@ -174,6 +213,29 @@ def test_the_sentence_has_the_ratio_and_its_interval() -> None:
     assert verdict.low < 1.6 < verdict.high
     assert "x baseline, 95 % interval" in verdict.sentence
     assert "after" in verdict.sentence
+
+
+def test_worse_is_never_said_with_an_interval_that_holds_what_is_tolerated() -> None:
+    said = 0
+    for worse, paired in ((1.06, True), (1.3, True), (1.3, False)):
+        judge = Judge(JudgePolicy(p99_ratio=50), START_US, looks(1, 1800, start_s=-1200, paired=paired))
+        for look in [*looks(2, 300, start_s=START, paired=paired, worse=worse), *looks(3, 200, start_s=START + 300, paired=paired)]:
+            verdict = judge.look(look)
+            if verdict.bad and math.isfinite(verdict.low):
+                assert verdict.low > POLICY.tolerated
+                assert verdict.low <= verdict.ratio <= verdict.high
+                said += 1
+    assert said > 300
+
+
+def test_rare_slow_seconds_are_said_as_such() -> None:
+    judge = Judge(JudgePolicy(p99_ratio=50), START_US, looks(1, START, rates=(8, 8)))
+    seen = looks(2, 400, start_s=START, rates=(8, 8))
+    slow = looks(2, 400, start_s=START, rates=(8, 8), worse=15.0)
+    mixed = [replace(b, baseline=a.baseline) if at % 12 == 5 else a for at, (a, b) in enumerate(zip(seen, slow, strict=True))]
+    verdict = judged(judge, mixed)
+    assert verdict.state == WORSE
+    assert "went far beyond the baseline" in verdict.sentence or "as frequent" in verdict.sentence
 
 
 def test_only_the_tail_is_worse() -> None:

@@ -14,9 +14,9 @@ BOUNDS = (*(0.0001 * 1.2**i for i in range(60)), math.inf)
 POLICY = JudgePolicy(p99_requests=100, block_s=5)
 
 
-def second(p99_s: float) -> Histogram:
-    """A hundred requests: most take a tenth of a millisecond, three take so long."""
-    counts = tuple(100.0 if bound >= p99_s else 97.0 for bound in BOUNDS)
+def second(p99_s: float, slow: int = 6) -> Histogram:
+    """A hundred requests: most take a tenth of a millisecond, so many of a hundred take so long."""
+    counts = tuple(100.0 if bound >= p99_s else 100.0 - slow for bound in BOUNDS)
     return Histogram(BOUNDS, counts)
 
 
@@ -32,7 +32,7 @@ def broken(rules: HardRules, blocks: list[float], baseline: list[float] | None =
 def alone(blocks: list[float]) -> HardRules:
     """With a past in which all nodes ran the old version, each block expected at a millisecond."""
     looks = seconds(blocks)
-    past = [(float(at), look, None, math.nan) for at, look in enumerate(looks)]
+    past = [(float(at), look, None, math.nan, math.nan) for at, look in enumerate(looks)]
     return HardRules("place", POLICY, past, [(float(at), 0.001) for at in range(len(looks))])
 
 
@@ -43,6 +43,13 @@ def test_a_tail_that_stays_where_it_was_has_the_policy_s_limit() -> None:
 
 def test_one_block_is_not_enough() -> None:
     assert not broken(alone([0.001] * 20), [0.0026, 0.001, 0.0026, 0.001])
+
+
+def test_a_p99_that_doubles_by_three_in_a_hundred_is_no_certainty() -> None:
+    """Statistics deal with it: on a busy machine that many wait for others once in a while."""
+    rules = alone([0.001] * 20)
+    assert not any(rules.add(second(0.02, slow=3), None, 0.001)[0] for _ in range(100))
+    assert any(rules.add(second(0.02, slow=5), None, 0.001)[0] for _ in range(11))
 
 
 def test_what_the_old_version_did_to_itself_for_as_long_breaks_nothing() -> None:
@@ -58,7 +65,7 @@ def test_a_single_wild_block_of_the_past_raises_no_limit() -> None:
 def test_beside_a_baseline_what_the_nodes_differed_by_before_counts_either_way() -> None:
     slow, calm = seconds([0.001, 0.001, 0.001, 0.001] * 4), seconds([0.001, 0.001, 0.003, 0.003] * 4)
     for candidate, baseline in ((calm, slow), (slow, calm)):
-        past = [(float(at), c, b, math.nan) for at, (c, b) in enumerate(zip(candidate, baseline, strict=True))]
+        past = [(float(at), c, b, math.nan, math.nan) for at, (c, b) in enumerate(zip(candidate, baseline, strict=True))]
         rules = HardRules("place", POLICY, past)
         assert not broken(rules, [0.003] * 4, [0.001] * 4)
         assert broken(rules, [0.008] * 3, [0.001] * 3)
@@ -71,7 +78,7 @@ def test_without_a_past_the_policy_counts_as_it_stands() -> None:
 
 def test_a_limit_in_milliseconds_is_never_raised() -> None:
     policy = JudgePolicy(p99_requests=100, block_s=5, p99_ms=2.0)
-    past = [(float(at), look, None, math.nan) for at, look in enumerate(seconds([0.003] * 20))]
+    past = [(float(at), look, None, math.nan, math.nan) for at, look in enumerate(seconds([0.003] * 20))]
     assert broken(HardRules("place", policy, past, [(0.0, 0.001)]), [0.003] * 2)
 
 

@@ -11,6 +11,8 @@ from cockpit.domain.facts import Fact
 from cockpit.domain.judge import Look
 from cockpit.domain.metrics import Histogram, Reading
 from cockpit.domain.release import Fleet, Node
+from cockpit.domain.watching import WatchRule
+from cockpit.services.judging import Trial
 from cockpit.services.watch_feed import GAP_S, HELD_S, LATE_S, OTHER_S, WARM_S, Feed
 from cockpit.services.watch_past import MOST_NODES, Past, Split
 
@@ -31,6 +33,8 @@ class Scene:
         self.told_us = clock()
         self.lag_us = 0
         self.source = "m"
+        self.wild: dict[str, float] = {}
+        self.violations: dict[str, dict[str, float]] = {}
 
     def read(self, seconds: float = 2.0, each: int = 10, *, fleet: bool = True, only: tuple[str, ...] = ()) -> None:
         """Time passes; every node serves `each` requests more and is read."""
@@ -42,7 +46,9 @@ class Scene:
         for name in self.ran:
             self.totals[name] += each
             if not only or name in only:
-                readings.append(Reading(name, "gw", "prod", now - self.lag_us, {"order": counts(self.totals[name])}))
+                done = {"order": counts(self.totals[name])}
+                beside = (self.wild.get(name, math.nan), self.violations.get(name, {}))
+                readings.append(Reading(name, "gw", "prod", now - self.lag_us, done, *beside))
         self.feed.add(self.source, readings, {AT: Fact(Fleet("gw", "prod", nodes), self.told_us)}, now)
 
     def restart(self, digest: str, *names: str, said: bool = True) -> None:
@@ -306,6 +312,16 @@ def test_the_oldest_slots_and_nodes_that_are_gone_are_forgotten() -> None:
     assert past.bytes == 4 * (4 * (len(BOUNDS) + 1) * 2 + 4 * 2)
 
 
+def test_how_wild_the_market_was_comes_with_each_look(scene: Scene) -> None:
+    for wild in ((), (5.0, 7.0), (math.nan, 0.0)):
+        scene.wild = dict(zip(scene.ran, wild, strict=False))
+        scene.read()
+    scene.wild = {}
+    for _ in range(3):
+        scene.read()
+    assert [str(look.volatility) for look in scene.looks()[:4]] == ["6.0", "0.0", "nan", "nan"]
+
+
 def test_other_buckets_are_not_added_up() -> None:
     past = Past(4)
     wide = Histogram((0.5, math.inf), (3.0, 3.0))
@@ -328,3 +344,59 @@ def test_forty_minutes_of_twelve_places_stay_small(fake_clock: Any) -> None:
     for number in range(3):
         past.add(number, {f"n{i}": (OLD, {f"o{j}": one for j in range(5)}) for i in range(4)})
     assert past.bytes * 12 < 13e6
+
+
+# -- invariants ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_only_what_was_broken_while_we_looked_is_held_against_a_node(scene: Scene) -> None:
+    scene.violations = {"n1": {"book not crossed": 5.0}, "n2": {}}
+    scene.read()
+    began_us = scene.clock()
+    scene.read()
+    assert scene.feed.violated(AT, ("n1", "n2"), 0) == (), "nobody knows when those five were"
+    scene.violations["n1"] = {"book not crossed": 6.0}
+    scene.read()
+    assert scene.feed.violated(AT, ("n1", "n2"), began_us) == ("book not crossed on n1",)
+    assert scene.feed.violated(AT, ("n2", "never heard of"), began_us) == ()
+    assert scene.feed.violated(AT, ("n1",), scene.clock() + 1) == (), "before the deployment"
+
+
+def test_what_a_process_broke_is_not_held_against_the_next_one(scene: Scene) -> None:
+    scene.violations = {"n1": {"book not crossed": 0.0}}
+    scene.read()
+    scene.violations["n1"] = {"book not crossed": 2.0}
+    scene.read()
+    scene.restart(NEW, "n1")
+    scene.violations["n1"] = {"book not crossed": 0.0}
+    scene.read()
+    assert scene.feed.violated(AT, ("n1",), 0) == ()
+    scene.restart(NEW, "n1")
+    scene.violations["n1"] = {"book not crossed": 1.0}
+    scene.read()
+    assert scene.feed.violated(AT, ("n1",), 0) == ("book not crossed on n1",), "it began at none"
+
+
+def test_a_broken_invariant_of_the_new_version_is_bad_at_once(scene: Scene) -> None:
+    for _ in range(30):
+        scene.read()
+    started_us = scene.clock()
+    scene.restart(NEW, "n1")
+    scene.violations = {"n1": {"book not crossed": 0.0}, "n2": {"book not crossed": 0.0}}
+    trial = Trial(scene.feed, AT, NEW, OLD, WatchRule(), started_us)
+    for _ in range(10):
+        scene.read()
+        heard = trial.step(scene.clock(), 0, ("n1",), ())
+    assert heard.verdict is not None
+    assert not heard.verdict.bad
+    scene.violations["n2"] = {"book not crossed": 1.0}
+    scene.read()
+    heard = trial.step(scene.clock(), 0, ("n1",), ())
+    assert heard.verdict is not None
+    assert not heard.verdict.bad, "the old version's is none of the new one's"
+    scene.violations["n1"] = {"book not crossed": 1.0}
+    scene.read()
+    heard = trial.step(scene.clock(), 0, ("n1",), ())
+    assert heard.verdict is not None
+    assert heard.verdict.bad
+    assert heard.verdict.broken == ("invariant broken: book not crossed on n1",)

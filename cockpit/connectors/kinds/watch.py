@@ -16,6 +16,8 @@ def _openmetrics(options: Options, secret: Secret) -> Any:
         histogram=options.get("histogram") or default.histogram,
         errors=options.get("errors") or default.errors,
         operation_label=options.get("operation_label") or default.operation_label,
+        volatility=options.get("volatility") or default.volatility,
+        invariants=options.get("invariants") or default.invariants,
     )
     return OpenMetricsScraper(names, path=options.get("path") or "/metrics", token=secret, ca_file=options.get("ca_file", ""))
 
@@ -52,6 +54,8 @@ KINDS: tuple[ConnectorSpec, ...] = (
             Field("histogram", "Histogram", required=False, default="http_server_request_duration_seconds"),
             Field("errors", "Error counter", required=False, default="http_server_errors_total"),
             Field("operation_label", "Operation label", required=False, default="operation"),
+            Field("volatility", "Volatility", required=False, description="A gauge of those pages that tells how wild the market is"),
+            Field("invariants", "Invariants", required=False, description="A counter of those pages of what must never happen"),
             TOKEN,
             CA_FILE,
         ),
