@@ -94,11 +94,25 @@ class Follower:
         if now - self._asked_us < LOOK_S * 1e6 and self.document is not None:
             return bool(self.document["ended_us"])
         self._asked_us = now
-        self.document = watch_document(self._session, *self._at)
+        document = watch_document(self._session, *self._at)
+        if self.document is not None and document is not None and _other(self.document, document):
+            self._superseded(document, now)
+            return True
+        self.document = document
         watched: Watched | None = self._session.cockpit.store.state.watches.get(place(*self._at))
         if self.document is not None and watched is not None:
             self._print(watched, self.document["window"], now)
         return self.document is not None and bool(self.document["ended_us"])
+
+    def _superseded(self, document: Document, now_us: int) -> None:
+        """Another deployment began: what is said of that is no word about this one."""
+        before = self.document or {}
+        state = WatchState.BAD if before["state"] == WatchState.BAD else WatchState.STOPPED
+        self.document = {**before, "state": str(state), "ended_us": now_us, "verdict": None, "window": None}
+        words = f"{state}: a {plain(document['kind'], 20)} of {plain(document['version'], 100)} began"
+        if not self._session.out.as_json:
+            mark = MARKS.get(state, "unknown")
+            self._session.out.line(f"{time_text(now_us)}  {state_text(mark, words, self._session.out.colour)}")
 
     def _print(self, watched: Watched, said: Document | None, now_us: int) -> None:
         verdict = watched.found
@@ -113,6 +127,10 @@ class Follower:
         word = "bad" if worse else MARKS.get(watched.state, "unknown")
         if not self._session.out.as_json:
             self._session.out.line(f"{time_text(now_us)}  {state_text(word, plain(words, 500), self._session.out.colour)}")
+
+
+def _other(one: Document, other: Document) -> bool:
+    return any(one[name] != other[name] for name in ("deployment", "version", "kind"))
 
 
 def _sentence(watched: Watched, said: Document | None) -> str:

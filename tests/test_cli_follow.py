@@ -6,15 +6,20 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from cockpit import cli
+from cockpit.cli_follow import Follower, _result
+from cockpit.domain.judge import NO_WORSE, Verdict
 from cockpit.domain.release import Deployment, DeployState
+from cockpit.domain.watching import Watched, WatchState
 from cockpit.paths import find_paths
 from cockpit.services.runtime import now_us
+from cockpit.services.store import Store
 from cockpit.storage.database import open_database
 from cockpit.storage.journal import Journal
 from tests.fakes.ports import digest_of
@@ -125,3 +130,22 @@ def test_status_says_what_is_watched(world: World, run: Run, tmp_path: Path) -> 
     places = {p["environment"]: p for p in json.loads(run("status", "--json")[1])["places"]}
     assert places["staging"]["watch"] is None
     assert places["production"]["watch"]["window"]["verdict"] == "worse"
+
+
+@pytest.mark.parametrize(("state", "status"), [(WatchState.BAD, 1), (WatchState.WATCHING, 3)])
+def test_a_rollback_that_does_well_does_not_make_the_deployment_fine(state: WatchState, status: int) -> None:
+    lines: list[str] = []
+    out = SimpleNamespace(as_json=False, colour=False, line=lines.append)
+    cockpit = SimpleNamespace(store=Store(), journal=None, clock_us=now_us)
+    follower = Follower(SimpleNamespace(cockpit=cockpit, out=out), "gw", "prod")
+    fine = Verdict(NO_WORSE, "at most 1.04 x baseline", now_us())
+    first = Watched("gw", "prod", "3", "deploy", "1.8.0", "1.7.0", now_us(), state=state, verdict=fine)
+    cockpit.store.merge("watches", {"gw@prod": first})
+    assert not follower.ended()
+    other = replace(first, deployment="4", kind="rollback", version="1.7.0", from_version="1.8.0", state=WatchState.WATCHING)
+    cockpit.store.merge("watches", {"gw@prod": other})
+    follower._asked_us = 0
+    assert follower.ended()
+    assert "a rollback of 1.7.0 began" in lines[-1]
+    assert follower.document is not None
+    assert (follower.document["version"], _result(follower.document)) == ("1.8.0", status)

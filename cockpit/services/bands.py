@@ -10,12 +10,14 @@ from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import Band, band, outside
 from cockpit.domain.rollout import Action, ActionState, Line, LineState
 from cockpit.domain.watching import under_watch
+from cockpit.services.digest import BACK_US
 from cockpit.services.latency import LatencyBook, baseline_window
 from cockpit.services.notices import Notices, Severity
 from cockpit.services.store import LatencyStatus, Store
 
 RECENT_S = 12.0  # how long the newest points are looked at together
 OWN_PAST_S = 600.0  # without a baseline's points, the place's own past serves
+OWN_EVERY_S = 30.0  # and is looked at anew so often: a band that moves with each point is painted anew with each
 LATENCY_PLACE = "latency"
 
 
@@ -30,26 +32,26 @@ class Bands:
         self._notices = notices
         self._clock_us = clock_us
         self._note = note
+        self._own: dict[str, tuple[int, Band | None]] = {}  # the own past of places, and when it was looked at
 
-    def look(self, source: str, deadline_s: float) -> None:
-        """Judge every place that has a newest point; called after new points came in."""
+    def look(self, source: str, deadline_s: float, *places: tuple[str, str]) -> None:
+        """Judge these, each a service in an environment, or every place, where a newer point came in."""
         state = self._store.state
         statuses = {}
-        for service in state.services:
-            for environment in state.environments:
-                at = place(service.name, environment.name)
-                newest = self._book.last(at)
-                if newest is None:
-                    continue
-                known = state.latency.get(at)
-                if known is not None and known.value.point.at_us >= newest.at_us:
-                    continue
-                status = LatencyStatus(newest, self.band(at), None)
-                recent = self._book.p99(at, newest.at_us - int(RECENT_S * 1e6), newest.at_us)
-                status = replace(status, outside=outside(status.band, recent))
-                statuses[at] = Fact(status, newest.at_us, source, deadline_s)
-                self._say(at, known.value if known else None, status)
-                self._prove(service.name, environment.name, status)
+        for service, environment in places or [(s.name, e.name) for s in state.services for e in state.environments]:
+            at = place(service, environment)
+            newest = self._book.last(at)
+            if newest is None:
+                continue
+            known = state.latency.get(at)
+            if known is not None and newest.at_us <= known.value.point.at_us <= self._clock_us() + BACK_US:
+                continue
+            status = LatencyStatus(newest, self.band(at), None)
+            recent = self._book.p99(at, newest.at_us - int(RECENT_S * 1e6), newest.at_us)
+            status = replace(status, outside=outside(status.band, recent))
+            statuses[at] = Fact(status, newest.at_us, source, deadline_s)
+            self._say(at, known.value if known else None, status)
+            self._prove(service, environment, status)
         self._store.merge("latency", statuses)
 
     def band(self, at: str) -> Band | None:
@@ -63,8 +65,15 @@ class Bands:
             kept = self._store.state.latency.get(at)
             if kept is not None and kept.value.band is not None and kept.value.band.version == window[2]:
                 return kept.value.band
+        return self._own_past(at)
+
+    def _own_past(self, at: str) -> Band | None:
         now = self._clock_us()
-        return band(self._book.p99(at, now - int(OWN_PAST_S * 1e6), now - int(RECENT_S * 1e6)))
+        looked_us, found = self._own.get(at, (0, None))
+        if found is None or not 0 <= now - looked_us < OWN_EVERY_S * 1e6:
+            found = band(self._book.p99(at, now - int(OWN_PAST_S * 1e6), now - int(RECENT_S * 1e6)))
+            self._own[at] = (now, found)
+        return found
 
     def _say(self, at: str, before: LatencyStatus | None, now: LatencyStatus) -> None:
         if now.outside is None or now.band is None or (before is not None and before.outside == now.outside):

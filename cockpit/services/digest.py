@@ -10,6 +10,7 @@ from cockpit.domain.metrics import Histogram, LatencyPoint, Reading, delta, merg
 
 WINDOW_S = 5.0  # one point looks at this many seconds: enough requests for a p99 at a few dozen requests a second
 IDLE_S = 86_400.0  # a series that brought nothing for so long leaves the memory
+BACK_US = 5_000_000  # what is older than the newest by more was read after the clock was set back; by less, it came late
 FRESH = 2_000  # histograms that wait for the main thread
 
 
@@ -54,7 +55,7 @@ class Digest:
         return answer
 
     def _since_last(self, readings: Sequence[Reading]) -> list[tuple[str, int, Histogram]]:
-        """What came since the reading before, of each place and of each of its operations: every sample once."""
+        """What came since the reading before, of each place, of each of its operations and nodes: every sample once."""
         parts: dict[str, list[Histogram]] = {}
         newest: dict[str, int] = {}
         for reading in readings:
@@ -67,7 +68,7 @@ class Digest:
                 changed = after if earlier is None else delta(earlier, after)
                 if changed is None:
                     continue
-                for name in (series_id(at), series_id(at, "*", operation)):
+                for name in (series_id(at), series_id(at, "*", operation), series_id(at, reading.node)):
                     parts.setdefault(name, []).append(changed)
                     newest[name] = max(newest.get(name, 0), reading.at_us)
         together = ((name, merge(histograms)) for name, histograms in parts.items())
@@ -82,6 +83,11 @@ class Digest:
     def _difference(self, reading: Reading) -> tuple[float, dict[str, Histogram]]:
         recent = self._recent.setdefault(_node(reading), deque())
         last = recent[-1] if recent else None
+        if last is not None and reading.at_us < last.at_us - BACK_US:
+            # nothing of before can be put in order with what comes
+            recent.clear()
+            self._before.pop(_node(reading), None)
+            last = None
         if last is not None:
             self._before[_node(reading)] = last
         restarted = last is not None and _total(reading) < _total(last)

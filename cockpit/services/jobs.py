@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 AHEAD = 12  # pending versions whose commits are read before anyone asks
 SILENT_TURNS = 4
+AT_A_TIME = 40  # points that are taken in without a pause
 AT_ONCE = 8  # comparisons read in one poll, so that versions and commits appear step by step
 
 
@@ -248,46 +249,67 @@ class ProbeJob:
         return max(base_s, self.every_s)
 
 
-class MetricsJob:
-    """Histograms of every node, turned into points in the worker."""
+class Measured(Struct, frozen=True):
+    """What came of one reading of all nodes: points of series, the places (service, environment) that they are of, which node told any."""
 
-    def __init__(self, connected: Connected, store: Store, book: LatencyBook, bands: Bands, deadline_s: float, watch: Watch) -> None:
+    points: Sequence[tuple[str, LatencyPoint]]
+    places: Sequence[tuple[str, str]]
+    told: dict[str, bool]
+
+
+class MetricsJob:
+    """Histograms of every node, turned into points in the worker. `post` is the main thread's."""
+
+    def __init__(
+        self,
+        connected: Connected,
+        store: Store,
+        book: LatencyBook,
+        bands: Bands,
+        deadline_s: float,
+        watch: Watch,
+        post: Callable[[Callable[[], None]], None],
+    ) -> None:
         self._connected = connected
         self._store = store
         self._book = book
         self._watch = watch
         self._bands = bands
         self._deadline_s = deadline_s
+        self._post = post
         self._silent: dict[str, int] = {}
         self._said: tuple[str, ...] = ()
 
-    def prepare(self) -> Callable[[], tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]]:
-        """Read the nodes that the deployment system names; answers points, and which node told anything."""
+    def prepare(self) -> Callable[[], Measured]:
+        """Read the nodes that the deployment system names."""
         metrics: MetricsApi = self._connected.polled
         fleets = {at: f for at, f in self._store.state.fleets.items() if f.value.service in self._connected.services}
         nodes = tuple(n for fact in fleets.values() for n in fact.value.nodes if n.url)
         digest = self._book.digest
 
-        def work() -> tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]:
+        def work() -> Measured:
             readings = metrics.read(nodes)
             self._watch.read(self._connected.id, readings, fleets)
             # a node's name need not tell its place
             told = {(r.node, r.service, r.environment) for r in readings}
-            return digest.points(readings), {_full_name(n): (n.name, n.service, n.environment) in told for n in nodes}
+            places = tuple(dict.fromkeys((r.service, r.environment) for r in readings))
+            return Measured(digest.points(readings), places, {_full_name(n): (n.name, n.service, n.environment) in told for n in nodes})
 
         return work
 
-    def apply(self, result: tuple[list[tuple[str, LatencyPoint]], dict[str, bool]]) -> CockpitError | None:
-        """Points into their series, and a look at what they mean."""
-        points, told = result
-        self._book.add(points)
-        self._silent = {name: self._silent.get(name, 0) + 1 for name, spoke in told.items() if not spoke}
+    def apply(self, result: Measured) -> CockpitError | None:
+        """Points into their series, and a look at what they mean: in pieces, for a hundred series at once would hold up the hand."""
+        parts = [result.points[start : start + AT_A_TIME] for start in range(0, len(result.points), AT_A_TIME)] or [()]
+        for left, part in zip(range(len(parts), 0, -1), parts, strict=True):
+            self._post(partial(self._book.add, part, left))
+        for at in result.places:
+            self._post(partial(self._bands.look, self._connected.title, self._deadline_s, at))
+        self._silent = {name: self._silent.get(name, 0) + 1 for name, spoke in result.told.items() if not spoke}
         # a node that restarts misses a turn; one that misses several is missed by everybody who reads the chart
         silent = tuple(sorted(name for name, count in self._silent.items() if count >= SILENT_TURNS))
         if silent != self._said:
             self._said = silent
-            self._bands.silence(silent, len(told))
-        self._bands.look(self._connected.title, self._deadline_s)
+            self._bands.silence(silent, len(result.told))
         return None
 
     def interval_s(self, base_s: float) -> float:

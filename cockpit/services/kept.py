@@ -120,6 +120,15 @@ class Kept:
         for column in self.columns:
             del column[:gone]
 
+    def forget_after(self, at_us: float) -> None:
+        """Leave out what is later: the clock was set back, and it seems to lie ahead. What is saved of it stays in history."""
+        first = bisect_right(self.columns[0], at_us)
+        for column in self.columns:
+            del column[first:]
+        self.saved_us = min(self.saved_us, at_us)
+        if self.outline is not None and not first:
+            self.outline = None
+
     def window(self, start_us: float, end_us: float) -> tuple[array[float], ...]:
         """Copies of the whole points between two times, both included."""
         at = self.columns[0]

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from cockpit.domain.heat import Heat
 from cockpit.domain.metrics import LatencyPoint
+from cockpit.services.digest import BACK_US, IDLE_S, WINDOW_S
 from cockpit.services.digest import FRESH as FRESH
-from cockpit.services.digest import IDLE_S, WINDOW_S
 from cockpit.services.digest import Digest as Digest
 from cockpit.services.digest import series_id as series_id
-from cockpit.services.kept import COLUMNS, KEPT, Kept
+from cockpit.services.kept import COLUMNS, Kept
 from cockpit.services.runtime import Outcome, Runner
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ FLUSH_S = 10.0
 KEEP_S = 40 * 86_400.0  # points older than this are dropped from history; the journal never is
 COMPACT_S = 60.0
 P99S, TREND_PIECES = 600, 120
+HEAT_WHOLE, HEAT_MINUTES = 900, 1440  # moments of a heat map: half an hour at one each two seconds, and a day of minutes
+MOST_SET_BACK = 8
 _TURNS = 50  # of compaction at a time
 
 
@@ -76,15 +78,18 @@ class LatencyBook:
         self._clock_us = clock_us
         self._series: dict[str, Kept] = {}
         self._heat: dict[str, Heat] = {}
+        self.set_back: tuple[tuple[int, float], ...] = ()  # when the clock was set back, and by how many seconds
         self.saving = False  # a flush is under way
         self._flushed_us = clock_us()
         self._compacted_us = 0
 
-    def add(self, points: Sequence[tuple[str, LatencyPoint]]) -> None:
-        """Take in new points; now and then they go to history in the background."""
+    def add(self, points: Sequence[tuple[str, LatencyPoint]], share: int = 1) -> None:
+        """Take in new points, and one in `share` of the samples that wait for the heat maps; now and then they go to history."""
         for name, p in points:
-            self._kept(name).append(p)
-        self._added()
+            kept = self._kept(name)
+            if not kept.append(p) and kept.columns[0][-1] > p.at_us + BACK_US and self._forget_ahead(p.at_us):
+                kept.append(p)
+        self._added(share)
 
     def add_block(self, parts: Sequence[tuple[str, Sequence[array[float]]]]) -> None:
         """Take in many points of some series at once, each as the eight columns of `kept`, in order of time."""
@@ -98,25 +103,39 @@ class LatencyBook:
             kept = self._series[name] = Kept(name)
         return kept
 
-    def _added(self) -> None:
-        self._add_heat()
+    def _forget_ahead(self, at_us: int) -> bool:
+        """Where the clock was set back, leave out all from `at_us` on, so that time goes on; False where nothing lies ahead."""
+        newest_us = max((kept.columns[0][-1] for kept in self._series.values() if kept), default=0.0)
+        if newest_us <= self._clock_us() + BACK_US:
+            return False
+        # what comes together is not of the same moment
+        before_us = at_us - BACK_US // 5
+        for kept in self._series.values():
+            kept.forget_after(before_us)
+        for heat in self._heat.values():
+            heat.forget_after(before_us / 1e6)
+        self.set_back = (*self.set_back, (at_us, (newest_us - at_us) / 1e6))[-MOST_SET_BACK:]
+        return True
+
+    def _added(self, share: int = 1) -> None:
+        self._add_heat(share)
         if self._clock_us() - self._flushed_us > FLUSH_S * 1e6:
             self._drop_idle()
             self.flush()
 
-    def _add_heat(self) -> None:
+    def _add_heat(self, share: int) -> None:
         """Take in what the lane has counted meanwhile; other buckets begin a heat map anew."""
-        while self.digest.fresh:
+        for _ in range(math.ceil(len(self.digest.fresh) / share)):
             name, at_us, histogram = self.digest.fresh.popleft()
             if not histogram.bounds_s:
                 continue
             heat = self._heat.get(name)
             if heat is None or heat.bounds_s != histogram.bounds_s:
-                heat = self._heat[name] = Heat(KEPT, histogram.bounds_s)
+                heat = self._heat[name] = Heat(HEAT_WHOLE, histogram.bounds_s, HEAT_MINUTES)
             heat.append(at_us / 1e6, histogram.counts)
 
     def heat(self, series: str) -> Heat | None:
-        """All samples of a place or of one of its operations, the newest two hours; None where there are none, and for single nodes."""
+        """All samples of a place, of one of its operations or of one of its nodes, a day of them; None where there are none."""
         return self._heat.get(series)
 
     def _drop_idle(self) -> None:

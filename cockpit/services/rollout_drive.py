@@ -12,6 +12,7 @@ from cockpit.domain.errors import CockpitError
 from cockpit.domain.facts import place
 from cockpit.domain.strategy import Rollout, RolloutState, StepRun, StepState
 from cockpit.services.notices import Notices, Severity
+from cockpit.services.rollout_back import taken_back
 from cockpit.services.rollout_hands import Hands, RolloutPace
 from cockpit.services.rollout_record import Record, outcome_of, progress_of
 from cockpit.services.runtime import MainThread, Outcome
@@ -241,6 +242,11 @@ class Drive:
         if run.state is StepState.FAILED:
             self._failed(key, rollout, index)
             return True
+        # a bake and a gate see by themselves that it is gone, and fail
+        back = taken_back(self._board.store.state, rollout, self._board.clock_us()) if run.step.do in (*ACTIVE, "hold") else ""
+        if back:
+            self._board.pause(key, f"{back}: it does not go on")
+            return False
         return self._carriers[run.step.do].begin(key, index)
 
     def _failed(self, key: str, rollout: Rollout, index: int) -> None:

@@ -19,6 +19,7 @@ from cockpit.domain.watching import Watched, WatchState
 from cockpit.services import status
 from cockpit.services.carrying import automatic_at
 from cockpit.services.connections import Connections
+from cockpit.services.rollout_back import taken_back
 from cockpit.services.rollout_hands import Hands
 from cockpit.services.rollout_steps import odd_against
 from cockpit.services.store import Store
@@ -147,6 +148,10 @@ class Gates:
         return LineState.OK, f"all {len(fact.value.nodes)} nodes are as planned"
 
     def _verdict(self, step: Step) -> Answer:
+        mine = (r for r in self._store.state.rollouts.values() if not r.state.final and any(run.step == step for run in r.steps))
+        back = next((words for r in mine if (words := taken_back(self._store.state, r, self._clock_us()))), "")
+        if back:
+            return LineState.BLOCKED, back
         watched: Watched | None = self._store.state.watches.get(place(step.service, step.environment))
         if watched is not None and watched.version == step.version:
             return (LineState.UNKNOWN, self._other(watched, step)) if self._other(watched, step) else self._judged(watched)

@@ -17,6 +17,7 @@ from cockpit.domain.strategy import Rollout, RolloutState, Step, StepRun, StepSt
 from cockpit.domain.strategy_plan import Problems, expand, set_plan
 from cockpit.services.clock import Jumps
 from cockpit.services.notices import Notices, Severity
+from cockpit.services.rollout_back import GONE_BACK, taken_back
 from cockpit.services.rollout_drive import CHOICE, Board, Drive, under_way, with_run
 from cockpit.services.rollout_hands import Hands, RolloutPace
 from cockpit.services.rollout_ports import Porting
@@ -223,6 +224,8 @@ class Rollouts:
         self._as_driver(key, partial(self._go_on, key, reason.strip()))
 
     def _look_first(self, rollout: Rollout, reason: str) -> None:
+        if back := taken_back(self._store.state, rollout, self._clock_us()):
+            raise NotAllowed(f"{back}.", hint=GONE_BACK)
         for service, environment in rollout.places:
             fact = self._store.state.fleets.get(place(service, environment))
             if fact is None or fact.stale(self._clock_us()):

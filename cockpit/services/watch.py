@@ -16,12 +16,14 @@ from cockpit.domain.errors import NotAllowed
 from cockpit.domain.facts import place
 from cockpit.domain.judge import NO_DATA, NO_WORSE, Verdict
 from cockpit.domain.policy import Rules
-from cockpit.domain.watching import Watched, WatchState
+from cockpit.domain.watching import Watched, WatchState, running
 from cockpit.services import watch_words as words
 from cockpit.services.judging import SILENT_S, Heard, Trial
 from cockpit.services.watch_auto import Automatic
+from cockpit.services.watch_cause import look_at_alerts
 from cockpit.services.watch_feed import SETTLED_S, WARM_S, Feed
-from cockpit.services.watch_findings import findings, gone, look_at_nodes, old, state_of
+from cockpit.services.watch_findings import findings, gone, look_at_nodes, old, passed, state_of
+from cockpit.services.watch_left import Left
 from cockpit.services.watch_run import Run, newest_of, rollout_of, wanted
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from cockpit.domain.metrics import Reading
     from cockpit.domain.release import Deployment, Fleet
     from cockpit.services.actions import Actions
-    from cockpit.services.connections import Connections
+    from cockpit.services.connections import Connected, Connections
     from cockpit.services.notices import Notices
     from cockpit.services.runtime import MainThread, Outcome, Runner
     from cockpit.services.store import Change, Store
@@ -67,7 +69,8 @@ class Watch:
         self.feed = Feed()
         self._auto = Automatic(store, actions, runner, journal, clock_us)
         self._auto.show = self._show
-        self._auto.unwritten = partial(notices.error, key="watch-journal", place="activity")
+        self._left = Left(runner, journal, clock_us)
+        self._auto.unwritten = self._left.unwritten = partial(notices.error, key="watch-journal", place="activity")
         self._runs: dict[str, Run] = {}
         self._judged_us = self._seen_us = 0
         self._newest: dict[str, tuple[str, int, int]] = {}  # by place: the deployment's id, when it was told of last, and the one before
@@ -78,6 +81,8 @@ class Watch:
     def begin(self, *, acts: bool) -> None:
         """Look at every deployment from now on. `acts`: this process may announce and fire; one that only shows may not."""
         self._auto.acts = acts and not self._actions.read_only
+        if self._auto.acts:
+            self._left.read()
         if self._end is None:
             self._ends = [self._store.subscribe(self._changed)]
             self._tick()
@@ -176,15 +181,23 @@ class Watch:
         return now_us
 
     def _follow(self, at: str, now_us: int) -> None:
-        """Begin, go on with or end the watch of a place, by its newest deployment."""
+        """Begin, go on with or end the watch of a place, by its newest deployment; also one that another window left."""
         state = self._store.state
         newest = newest_of(state.deployments.get(at), state.fleets.get(at), now_us)
         if newest is None:
             return
+        self._go_on(at, newest, now_us)
+        run = self._runs.get(at)
+        unseen = self._left.settle(at, run)
+        if run is not None and unseen is not None:
+            watched: Watched = self._store.state.watches[at]
+            self._show(run, replace(watched, passed=(unseen, *watched.passed)))
+
+    def _go_on(self, at: str, newest: Deployment, now_us: int) -> None:
+        state = self._store.state
         run, watched = self._runs.get(at), state.watches.get(at)
         after_us = self._after(at, newest, now_us)
-        if run is not None and newest.kind == "deploy" and newest.digest == run.deployment.digest:
-            # the steps of one rollout, or the same version once more
+        if run is not None and run.same(newest):
             run.take(newest, now_us)
             return
         if run is not None and newest.started_at_us and newest.started_at_us < run.deployment.started_at_us:
@@ -212,8 +225,7 @@ class Watch:
         return before_us
 
     def _trial(self, run: Run) -> Trial:
-        d = run.deployment
-        return Trial(self.feed, run.at, d.digest, d.from_digest, run.rule, run.started_us)
+        return Trial(self.feed, run.at, run.digest, run.old, run.rule, run.started_us)
 
     def _begin(self, run: Run, now_us: int) -> None:
         d = run.deployment
@@ -221,11 +233,14 @@ class Watch:
         if before is not None:
             self._notices.over(words.notice_key(before))
         run.take(d, now_us)
+        run.begun_us = now_us
+        fleet = self._store.state.fleets.get(run.at)
+        run.learn(fleet.value if fleet is not None and not fleet.stale(now_us) else None)
         run.trial = self._trial(run)
         self._runs[run.at] = run
         rule = run.rule
         made = Watched(d.service, d.environment, run.ident, d.kind, d.version, d.from_version, run.started_us, wanted=rule.requests)
-        self._show(run, replace(made, automatic=rule.automatic))
+        self._show(run, replace(made, automatic=rule.automatic, rollback_on=rule.rollback_on))
         self._auto.read(run)
 
     def _end_early(self, run: Run, now_us: int) -> None:
@@ -242,12 +257,13 @@ class Watch:
 
     def _judge(self, run: Run, now_us: int) -> None:
         """Let the judge take in what came, in the background."""
-        trial, d = run.trial, run.deployment
+        trial = run.trial
         if run.judging or trial is None:
             return
         run.judging = True
         fleet = self._store.state.fleets.get(run.at)
-        nodes = tuple(n.name for n in fleet.value.nodes if n.digest == d.digest) if fleet is not None else ()
+        runs = running(fleet.value) if fleet is not None else {}
+        nodes = tuple(name for name, digest in runs.items() if digest and digest == run.digest)
         due_us = run.finished_us + round(FIRST_S * 1e6) if run.finished_us else 0
         work = partial(trial.step, now_us, due_us, nodes, gone(run, fleet, now_us))
 
@@ -271,9 +287,14 @@ class Watch:
         state, d, heard = self._store.state, run.deployment, run.heard or Heard()
         fleet = state.fleets.get(run.at)
         if fleet is not None and not fleet.stale(now_us):
+            if run.learn(fleet.value):
+                run.trial, run.judging = self._trial(run), False
             look_at_nodes(run, fleet, now_us)
-        watched: Watched = replace(
-            state.watches[run.at],
+        look_at_alerts(state, run, now_us)
+        before: Watched = state.watches[run.at]
+        found = findings(state, run, now_us, metrics=self._metrics(d), alerts=self._alerts(d))
+        watched = replace(
+            before,
             version=d.version,
             started_us=run.started_us,
             finished_us=run.finished_us,
@@ -281,15 +302,18 @@ class Watch:
             requests=heard.requests,
             wanted=rule.requests,
             automatic=rule.automatic,
+            rollback_on=rule.rollback_on,
             looked_us=heard.looked_us,
             verdict=heard.verdict,
-            findings=findings(state, run, now_us, metrics=self._metrics(d)),
+            findings=found,
+            passed=passed(before.findings, found, before.passed, now_us),
             stopped_by=run.stopped_by,
         )
-        watched = replace(watched, state=state_of(watched.findings, heard.verdict, over=False))
+        self._auto.note_passed(run, watched.passed, before.passed)
+        watched = replace(watched, state=state_of(found, heard.verdict, over=False))
         watched = self._auto.consider(run, watched, now_us)
         if self._is_over(run, watched, now_us):
-            over = state_of(watched.findings, heard.verdict, over=True)
+            over = state_of(found, heard.verdict, over=True)
             watched = replace(watched, state=over, ended_us=now_us)
             del self._runs[run.at]
             self._ended[run.at] = d.started_at_us
@@ -307,6 +331,9 @@ class Watch:
 
     def _metrics(self, deployment: Deployment) -> bool:
         return self._connections.metrics(deployment.service) is not None
+
+    def _alerts(self, deployment: Deployment) -> tuple[Connected, ...]:
+        return tuple(c for c in self._connections.alerts() if deployment.service in c.services)
 
     # -- what is shown -----------------------------------------------------------------------------------------------------------
 

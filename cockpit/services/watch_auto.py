@@ -13,14 +13,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cockpit.domain.errors import CockpitError, NotAllowed
-from cockpit.domain.judge import Verdict, why_not_act
+from cockpit.domain.judge import why_not_act
 from cockpit.domain.lines import listed
 from cockpit.domain.readiness import why_frozen
 from cockpit.domain.release import Version, version_key
 from cockpit.domain.rollout import ActionState, Refusal, RolloutPlan
-from cockpit.domain.watching import AUTOMATIC, Countdown, Watched, under_watch
+from cockpit.domain.watching import AUTOMATIC, Countdown, Finding, Watched, under_watch
 from cockpit.services import status
 from cockpit.services.judging import guards_of
+from cockpit.services.watch_cause import cause, not_named
 from cockpit.services.watch_findings import old
 from cockpit.services.watch_run import ACTION, Run
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 LANE = "journal"
 AGAIN_S = 30.0  # after trouble with the journal
 LATE_S = 10.0  # a countdown that ended so long ago ran while the machine slept: nobody could stop it
+NOTED_S = 60.0  # from one note of what has passed to the next of its kind
 LOOK_BACK = 200  # intents of the service
-NO_VERDICT = Verdict("nothing was judged yet", "", 0)
 
 
 class Past(Struct, frozen=True):
@@ -123,6 +124,14 @@ class Automatic:
 
         self._runner.submit(LANE, work, done)
 
+    def note_passed(self, run: Run, now: tuple[Finding, ...], before: tuple[Finding, ...]) -> None:
+        """What spoke against it and passed, with its times; what comes and goes is not written each time."""
+        for finding in now:
+            name, last_us = ("passed", finding.kind), run.noted.get(("passed", finding.kind), 0)
+            if finding not in before and finding.until_us - last_us > NOTED_S * 1e6:
+                run.noted[name] = finding.until_us
+                self.note(run, "passed", finding.text, since_us=finding.since_us, until_us=finding.until_us)
+
     # -- may it? -----------------------------------------------------------------------------------------------------------------
 
     def why_not(self, run: Run, watched: Watched, now_us: int) -> str:
@@ -130,6 +139,9 @@ class Automatic:
         d = run.deployment
         if not self._actions.rules.watch(d.environment).automatic:
             return "the settings do not want it any more"
+        if d.kind == "deploy" and not d.digest:
+            return "its deployment system tells no digest of it: a person decides"
+        reason = cause(run, watched, now_us)
         history = self._store.state.deployments.get(run.at)
         theirs = [x.started_at_us for x in history.value if _is_ours(x.kind, x.reason)] if history is not None else []
         why = why_not_act(
@@ -137,14 +149,14 @@ class Automatic:
             now_us,
             kind=d.kind,
             finished_at_us=run.finished_us,
-            verdict=watched.verdict if watched.verdict is not None else NO_VERDICT,
+            verdict=reason,
             automatic_at_us=(*run.acted_us, *theirs),
             state=str(d.state),
         )
         if why:
-            return why
-        if old(watched.found, now_us):
-            return f"{old(watched.found, now_us)}: that is no word about now"
+            return why if reason.bad else not_named(run, watched.findings) or why
+        if old(reason, now_us):
+            return f"{old(reason, now_us)}: that is no word about now"
         if d.from_version and version_key(d.version) < version_key(d.from_version):
             # not every deployment system calls that a rollback
             return f"it went back from {d.from_version} to {d.version}: a person decides"
@@ -165,6 +177,9 @@ class Automatic:
         """The plan that would be fired, or why there is none that may be."""
         d = run.deployment
         planned = self._actions.plan("rollback", d.service, d.environment, automatic=True)
+        if isinstance(planned, RolloutPlan) and planned.target.digest == d.digest and d.from_version:
+            # a person makes a mixed fleet whole with what most of its nodes run: that is what was judged
+            planned = self._actions.plan("rollback", d.service, d.environment, d.from_version, automatic=True)
         if isinstance(planned, Refusal):
             return "; ".join(reason.text for reason in planned.reasons)
         if planned.insists:
@@ -248,8 +263,8 @@ class Automatic:
 
     def _announce(self, run: Run, watched: Watched) -> None:
         """Write down that it is going to happen, then begin to count."""
-        planned, verdict = self.plan(run), watched.found
-        if run.asking or isinstance(planned, str) or verdict is None:
+        planned, verdict = self.plan(run), cause(run, watched, self._clock_us())
+        if run.asking or isinstance(planned, str):
             return
         run.asking = True
         key, d, journal = key_of(run), run.deployment, self._journal
@@ -277,7 +292,8 @@ class Automatic:
     def _now(self, run: Run) -> Watched | None:
         """What is shown of this watch now; None where it is over."""
         watched = under_watch(self._store.state.watches, run.at)
-        return watched if watched is not None and watched.deployment == run.ident else None
+        mine = (run.ident, run.deployment.version, run.deployment.kind)
+        return watched if watched is not None and (watched.deployment, watched.version, watched.kind) == mine else None
 
     def _fire(self, run: Run) -> None:
         """The time is over: look into the journal once more, then fire, exactly what was announced."""
@@ -308,7 +324,7 @@ class Automatic:
             return planned
         if watched.countdown is None or planned.target.digest != watched.countdown.digest:
             return "the version to go back to is another one by now"
-        why = watched.found.sentence if watched.found is not None else ""
+        why = cause(run, watched, self._clock_us()).sentence
         try:
             self._actions.fire(planned, f"{AUTOMATIC}{why}", automatic=True, key=key)
         except CockpitError as error:

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from cockpit.domain.calendar import time_words
 from cockpit.domain.facts import Fact
 from cockpit.domain.judge import NO_DATA, NO_WORSE
 from cockpit.domain.lines import listed
 from cockpit.domain.release import Fleet
 from cockpit.domain.strategy import expected_now
-from cockpit.domain.watching import Finding, WatchState
+from cockpit.domain.watching import Finding, WatchState, running
 from cockpit.services.alerts import SKEW_S, alerts_at
 from cockpit.services.watch_run import Run
 
 if TYPE_CHECKING:
     from cockpit.domain.judge import Verdict
+    from cockpit.services.connections import Connected
     from cockpit.services.store import AppState
 
 SETTLED_S = 5.0  # after a deployment's end nodes are asked once more before they count as odd
 LASTS_S = 5.0  # what runs is often known before the deployment that brought it
-GONE_S = 15.0
+GONE_S = 20.0  # two blocks of the judge's hard rules
+SEEN_S = 10.0  # after the watch's beginning every source was asked once
 VERDICT_S = 30.0  # what the judge said before that is no word about now
+PASSED = 20
 AGAINST = ("verdict", "rule", "alert", "drift")
 BLINDING = ("silence", "band")
 
 
-def findings(state: AppState, run: Run, now_us: int, *, metrics: bool) -> tuple[Finding, ...]:
-    """Everything that speaks against it now. `metrics`: a source of metrics is connected for the service."""
+def findings(state: AppState, run: Run, now_us: int, *, metrics: bool, alerts: Sequence[Connected] = ()) -> tuple[Finding, ...]:
+    """Everything that speaks against it now. `metrics`: a source of metrics is connected for the service; `alerts`: of its alerts."""
     found = [*_verdict(run), *_alerts(state, run, now_us)]
     fleet = state.fleets.get(run.at)
     if fleet is not None and not fleet.stale(now_us):
         found += [*_drift(state, run, fleet), *_unwell(run, now_us)]
-    found += _silence(run, now_us, metrics)
+    found += [*_silence(run, now_us, metrics), *_silent_alerts(state, run, now_us, alerts), *_silent_nodes(run, fleet, now_us)]
     return (*found, *_band(state, run, now_us))
 
 
@@ -79,12 +83,13 @@ def _drift(state: AppState, run: Run, fleet: Fact[Fleet]) -> Iterator[Finding]:
         run.since.pop("drift", None)
         return
     planned = expected_now(state.rollouts.values(), d.service, d.environment)
-    names = {n.name for n in fleet.value.nodes}
-    mine = run.nodes & names or names
+    runs = running(fleet.value)
+    mine = run.nodes & runs.keys() or runs.keys()
     odd: dict[str, list[str]] = {}
     for node in fleet.value.nodes:
-        wanted = planned.get(node.name, "") if planned else d.digest if node.name in mine else ""
-        if wanted and node.digest and node.digest != wanted:
+        # a rollout plans digests: versions cannot be compared with those
+        wanted = (planned.get(node.name, "") if node.digest else "") if planned else run.digest if node.name in mine else ""
+        if wanted and runs[node.name] and runs[node.name] != wanted:
             odd.setdefault(node.version or node.digest[:12], []).append(node.name)
     if odd and fleet.at_us - run.first("drift", fleet.at_us) >= LASTS_S * 1e6:
         words = "; ".join(f"{listed(nodes)} run{'s' if len(nodes) == 1 else ''} {version}" for version, nodes in sorted(odd.items()))
@@ -103,10 +108,10 @@ def _changing(state: AppState, run: Run, fleet: Fleet) -> bool:
 
 def look_at_nodes(run: Run, fleet: Fact[Fleet], now_us: int) -> None:
     """Remember which nodes ran it, and since when one of those does badly."""
-    d = run.deployment
-    run.ran |= {n.name for n in fleet.value.nodes if n.digest == d.digest and n.healthy}
-    ill = {n.name: n for n in fleet.value.nodes if n.name in run.ran and n.healthy is not True and n.digest in ("", d.digest)}
-    settled = d.state.final and fleet.value.active is None
+    runs = running(fleet.value)
+    run.ran |= {n.name for n in fleet.value.nodes if run.digest and runs[n.name] == run.digest and n.healthy}
+    ill = {n.name: n for n in fleet.value.nodes if n.name in run.ran and n.healthy is not True and runs[n.name] in ("", run.digest)}
+    settled = run.deployment.state.final and fleet.value.active is None
     run.unwell = {name: run.unwell.get(name, now_us) for name in ill} if settled else {}
 
 
@@ -114,7 +119,7 @@ def gone(run: Run, fleet: Fact[Fleet] | None, now_us: int) -> tuple[str, ...]:
     """Nodes of it that have not answered for a while."""
     if fleet is None or fleet.stale(now_us):
         return ()
-    silent = {n.name for n in fleet.value.nodes if not n.digest}
+    silent = {name for name, digest in running(fleet.value).items() if not digest}
     return tuple(sorted(name for name, since_us in run.unwell.items() if name in silent and now_us - since_us > GONE_S * 1e6))
 
 
@@ -139,6 +144,43 @@ def _silence(run: Run, now_us: int, metrics: bool) -> Iterator[Finding]:
     else:
         for name in ("no data", "old verdict", "silent nodes"):
             run.since.pop(name, None)
+
+
+def _silent_alerts(state: AppState, run: Run, now_us: int, connected: Sequence[Connected]) -> Iterator[Finding]:
+    """What does not answer may hold the alert that nobody sees."""
+    for source in connected:
+        fact = state.alerts.get(source.id)
+        if now_us - run.begun_us < SEEN_S * 1e6 or (fact is not None and not fact.stale(now_us)):
+            continue
+        heard_us = fact.at_us if fact is not None else 0
+        words = f"was last heard at {time_words(heard_us, now_us)}" if heard_us else "has not answered"
+        yield Finding("silence", f"alerts are not seen: {source.title} {words}", _since(heard_us, run, now_us))
+
+
+def _since(heard_us: int, run: Run, now_us: int) -> int:
+    """Since when it is not seen, as far as the watch goes."""
+    return min(max(heard_us, run.started_us), now_us)
+
+
+def _silent_nodes(run: Run, fleet: Fact[Fleet] | None, now_us: int) -> Iterator[Finding]:
+    """What runs on the nodes is what everything else is told apart by."""
+    name, ended = "what runs", run.finished_us and now_us - run.finished_us >= SETTLED_S * 1e6
+    if fleet is not None and fleet.stale(now_us):
+        if now_us - run.begun_us >= SEEN_S * 1e6:
+            words = f"what the nodes run is not known: last heard at {time_words(fleet.at_us, now_us)}"
+            yield Finding("silence", words, _since(fleet.at_us, run, now_us))
+    elif not ended or (fleet is not None and run.digest and any(running(fleet.value).values())):
+        run.since.pop(name, None)
+    elif now_us - run.first(name, now_us) >= SEEN_S * 1e6:
+        yield Finding("silence", "cannot tell which version each node runs", run.first(name, now_us))
+
+
+def passed(before: Sequence[Finding], found: Sequence[Finding], past: Sequence[Finding], now_us: int) -> tuple[Finding, ...]:
+    """`past` with what was found `before` and is not any more; what came again is no past. The newest are kept."""
+    here = {(f.kind, f.since_us) for f in found}
+    gone = {(f.kind, f.since_us): f for f in before if f.kind != "band" and (f.kind, f.since_us) not in here}
+    old = [f for f in past if (f.kind, f.since_us) not in here | gone.keys()]
+    return (*old, *(Finding(f.kind, f.text, f.since_us, now_us) for f in gone.values()))[-PASSED:]
 
 
 def _band(state: AppState, run: Run, now_us: int) -> Iterator[Finding]:

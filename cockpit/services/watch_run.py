@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.release import Deployment, DeployState, Fleet
 from cockpit.domain.strategy import Rollout
-from cockpit.domain.watching import WatchRule
+from cockpit.domain.watching import WatchRule, named, running
 
 if TYPE_CHECKING:
+    from cockpit.domain.alerts import Alert
     from cockpit.services.judging import Heard, Trial
     from cockpit.services.store import AppState
 
@@ -24,13 +25,16 @@ class Run:
         self.at = place(deployment.service, deployment.environment)
         self.deployment = deployment  # the newest of them
         self.rule = rule
+        self.digest, self.old = deployment.digest, deployment.from_digest  # as `running` names them, "" = nothing there can tell
         self.started_us = started_us
         self.finished_us = 0
+        self.begun_us = 0  # when this process began to look
         self.slept_us = 0  # nobody looked for so long: that is no watching
         self.nodes: set[str] = set()  # that its deployments named
         self.ran: set[str] = set()  # that were seen to run it
         self.unwell: dict[str, int] = {}
         self.since: dict[str, int] = {}  # when a finding was first seen
+        self.firing: dict[str, tuple[int, Alert]] = {}  # alerts that may be acted on, since when
         self.trial: Trial | None = None
         self.heard: Heard | None = None
         self.judging = False
@@ -63,14 +67,29 @@ class Run:
             # the deployment system's clock may differ: what was seen to end ended now
             self.finished_us = now_us if ran else min(deployment.finished_at_us or now_us, now_us)
 
+    def same(self, deployment: Deployment) -> bool:
+        """Whether it is the same version on the same way: a step of the same rollout, or that version once more."""
+        mine = self.deployment
+        same = deployment.digest == mine.digest if deployment.digest and mine.digest else deployment.version == mine.version
+        return same and deployment.kind == mine.kind
+
+    def learn(self, fleet: Fleet | None) -> bool:
+        """By what the nodes name the new version and the one before; whether that is news."""
+        d, before = self.deployment, (self.digest, self.old)
+        # once all nodes have changed nobody names the one before any more
+        self.digest = named(d.digest, d.version, fleet) or self.digest
+        self.old = named(d.from_digest, d.from_version, fleet) or self.old
+        return (self.digest, self.old) != before
+
     def set_back(self, now_us: int) -> None:
         """The clock was set back: no time of before can be compared with those to come."""
-        self.started_us = now_us
+        self.started_us = self.begun_us = now_us
         self.finished_us = min(self.finished_us, now_us)
         self.slept_us = self.trouble_us = 0
         self.heard, self.trial, self.judging = None, None, False
         self.unwell.clear()
         self.since.clear()
+        self.firing.clear()
         self.noted.clear()
 
     def first(self, name: str, at_us: int) -> int:
@@ -104,12 +123,13 @@ def rollout_of(state: AppState, deployment: Deployment) -> Rollout | None:
 
 def wanted(state: AppState, deployment: Deployment, rule: WatchRule, now_us: int) -> bool:
     """Whether a watch over it begins now."""
-    if deployment.kind != "deploy" or not deployment.digest:
+    if not deployment.digest and not deployment.version:
         return False
     if not deployment.state.final:
         return True
     if now_us - deployment.finished_at_us > rule.minutes * 60e6:
         return False
     fleet = state.fleets.get(place(deployment.service, deployment.environment))
-    changed = fleet is not None and any(n.digest == deployment.digest for n in fleet.value.nodes)
+    digest = named(deployment.digest, deployment.version, fleet.value if fleet is not None else None)
+    changed = fleet is not None and digest in set(running(fleet.value).values()) - {""}
     return deployment.state is DeployState.SUCCEEDED or changed

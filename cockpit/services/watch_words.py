@@ -42,7 +42,7 @@ def words_of(watched: Watched, now_us: int, *, metrics: bool = True, production:
     sign = tuple((f.kind, f.since_us) for f in watched.findings)
     acted = (watched.countdown.announced_us if watched.countdown else 0, watched.stopped_by, watched.action)
     if watched.state is WatchState.BAD:
-        title = f"{name} does badly in {watched.environment}"
+        title = f"{name} does badly in {watched.environment}{' after the rollback' if watched.kind == 'rollback' else ''}"
         return Told(Severity.ERROR, title, f"{texts}.", _hint(watched, now_us), _about(watched), kinds, (*sign, *acted))
     if watched.state is not WatchState.BLIND or not metrics:
         return None

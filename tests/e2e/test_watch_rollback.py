@@ -206,6 +206,7 @@ def test_a_bad_deployment_is_rolled_back_by_itself_once_whatever_happens(site: S
     assert "of place_order fail" in back["reason"]
     assert answer["said"].count("announced") >= 2, "by the one that was killed, too"
     assert answer["verified"]
+    assert answer["watched"] == ["rollback", "1.1.0", False], "what one went back to is watched, and nothing is announced for it"
     assert ("POST" in again["announced"].lines, site.runs("announced")) == (True, {"1.1.0"})
     answer = again["intent"].report()
     assert (site.rollbacks("intent"), site.runs("intent")) == ([], {"1.2.0"})

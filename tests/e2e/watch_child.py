@@ -79,6 +79,7 @@ def report(cockpit: Cockpit, at: str) -> dict[str, Any]:
         "intents": [e.detail["reason"] for e in entries if e.kind == "intent"],
         "said": [e.detail["said"] for e in reversed(entries) if e.action == "watch"],
         "state": str(watched.state),
+        "watched": (watched.kind, watched.version, watched.countdown is not None),
         "why_not": watched.why_not,
         "stopped_by": watched.stopped_by,
         "findings": [f.text for f in watched.findings],
@@ -105,11 +106,15 @@ def main() -> None:
     elif mode.startswith("again"):
         bad = lambda: mode == "again" or _of(cockpit, at).state is WatchState.BAD  # noqa: E731 - of that moment
         loop.run_until(lambda: ended(cockpit) and bad(), float(seconds))
+        back = lambda: any(e.kind == "intent" for e in cockpit.actions.activity(limit=200))  # noqa: E731 - of that moment
+        if mode == "again" and back():
+            loop.run_until(lambda: _of(cockpit, at).kind == "rollback", float(seconds))
         # longer than a countdown, where there could be one
         loop.run_until(lambda: False, COUNTDOWN_S + 2)
     else:
         # of two windows one may find that the other has done it
-        done = lambda: ended(cockpit) or (_of(cockpit, at).over and not cockpit.store.state.actions)  # noqa: E731 - of that moment
+        other = lambda: _of(cockpit, at).over or _of(cockpit, at).kind == "rollback"  # noqa: E731 - of that moment
+        done = lambda: ended(cockpit) or (other() and not cockpit.store.state.actions)  # noqa: E731 - of that moment
         loop.run_until(done, float(seconds))
     print(json.dumps(report(cockpit, at)), flush=True)
     cockpit.close()

@@ -308,7 +308,60 @@ def test_every_sample_is_in_the_heat_map_once_also_over_a_restart(fake_clock: An
         counts = heat.sums(np.array([0.0, 100.0]))[0].tolist()
         assert counts[0] == 2 * (50 + 50 + 30 + 10)
         assert counts[2] == 1 + 2, "what a restarted node brought counts from zero"
-    assert book.heat("gw@prod/n1/*") is None
+    one = book.heat("gw@prod/n1/*")
+    assert one is not None
+    assert one.sums(np.array([0.0, 100.0]))[0].tolist()[:3] == [50 + 50 + 30 + 10, 0, 1 + 2]
+    assert book.heat("gw@prod/n1/POST /orders") is None
+
+
+def test_a_clock_that_was_set_back_stops_no_series(fake_clock: Any) -> None:
+    book, start_s = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock), fake_clock() / 1e6
+
+    def scrape(at_s: float, count: int) -> None:
+        fake_clock.advance(at_s - fake_clock() / 1e6)
+        book.add(book.digest.points([reading(at_s, count), reading(at_s + 0.4, count, node="n2")]))
+
+    for i in range(100):
+        scrape(start_s + 2 * i, 10 * i)
+    for i in range(5):
+        scrape(start_s + 60 + 2 * i, 1000 + 10 * i)
+    for name in ("gw@prod/*/*", "gw@prod/n2/*", "gw@prod/n1/POST /orders"):
+        at = book.columns(name, 0, 2**62).at_us
+        assert list(at) == sorted(set(at))
+        assert start_s + 68 <= at[-1] / 1e6 <= start_s + 69, "what lay ahead is gone and what came since is there"
+        assert at[0] / 1e6 < start_s + 3, "what was before stays"
+    heat = book.heat("gw@prod/*/*")
+    assert heat is not None
+    assert start_s + 68 <= heat.last_s <= start_s + 69
+    ((at_us, by_s),) = book.set_back
+    assert at_us / 1e6 == pytest.approx(start_s + 62, abs=1)
+    assert by_s == pytest.approx(198 - 62, abs=2)
+
+
+def test_what_comes_late_is_no_clock_that_was_set_back(fake_clock: Any) -> None:
+    book, now = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock), fake_clock()
+    book.add([("s", a_point(now)), ("s", a_point(now - 9_000_000))])
+    assert book.set_back == ()
+    assert list(book.columns("s", 0, 2**62).at_us) == [now]
+
+
+def test_after_a_clock_was_set_back_points_reach_history_again(fake_clock: Any) -> None:
+    store = Kept()
+    book, now = LatencyBook(InlineRunner(FakeMain(fake_clock)), store, fake_clock), fake_clock()
+    book.add([("s", a_point(now + i * 1_000_000)) for i in range(0, 100, 2)])
+    book.drain()
+    book.add([("s", a_point(now))])
+    book.drain()
+    assert store.points[-1][1].at_us == now
+
+
+def test_the_place_is_judged_again_after_its_clock_was_set_back(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.see(20, 5.0)
+    fake_clock.advance(-3600)
+    scene.see(20, 7.0)
+    assert scene.store.state.latency["gw@prod"].value.point.p99_ms == 7.0
+    assert scene.store.state.latency["gw@prod"].at_us <= fake_clock()
 
 
 def test_other_buckets_begin_a_heat_map_anew_and_nobody_waits_for_the_main_thread(fake_clock: Any) -> None:

@@ -22,7 +22,7 @@ from cockpit.domain.rollout import Action, LineState, RolloutPlan
 from cockpit.domain.statements import Statement
 from cockpit.domain.strategy import Rollout, RolloutState, ServiceSet, Step, StepRun, StepSpec, StepState, Strategy
 from cockpit.domain.watching import Finding, Watched, WatchState
-from cockpit.services import status
+from cockpit.services import rollout_back, status
 from cockpit.services.actions import Actions, Person
 from cockpit.services.carrying import carry_out
 from cockpit.services.connections import Connected, Connections
@@ -236,6 +236,72 @@ def test_nothing_connected_means_no_port(fake_clock: Any, desk: WiredDesk) -> No
     assert isinstance(empty.rules(), Rules)
     assert CANARY.steps[0] == StepSpec("mode", mode="post-only")
     assert empty.rules().sets["trading"] == ServiceSet("trading", ("gateway", "market", "risk"), "stop")
+
+
+# -- taken back while it waits -----------------------------------------------------------------------------------------------
+
+
+def taken_back(desk: WiredDesk, reason: str) -> str:
+    """A canary that waits at its hold, and a rollback of it that nobody there began."""
+    key = desk.begin()
+    desk.run(key)
+    held = desk.rollout(key)
+    assert any(run.state is StepState.HELD for run in held.steps)
+    back = desk.actions.plan("rollback", "gateway", ENVIRONMENT)
+    assert isinstance(back, RolloutPlan), back
+    action = desk.actions.fire(back, reason)
+    for _ in range(480):
+        desk.main.run_for(0.25)
+        if desk.store.state.actions[action.key].state.final:
+            break
+    desk.poll()
+    desk.main.run_for(2)
+    return key
+
+
+def test_a_held_rollout_does_not_go_on_with_what_was_rolled_back_by_itself(desk: WiredDesk) -> None:
+    key = taken_back(desk, "automatic: p99 doubled")
+    assert desk.rollout(key).state is RolloutState.PAUSED
+    assert "1.2.0 was rolled back in production at" in desk.rollout(key).message
+    sent = len(desk.estate.posts)
+    for reason in ("", "I insist"):
+        with pytest.raises(NotAllowed, match=r"1\.2\.0 was rolled back in production at .*automatic: p99 doubled") as caught:
+            desk.rollouts.go_on(key, reason)
+        assert "begin a new rollout" in caught.value.hint
+    desk.run(key)
+    assert len(desk.estate.posts) == sent
+    assert set(desk.estate.runs("gateway").values()) == {"1.1.0"}
+    assert ask(desk, "verdict")[0] is not LineState.OK
+
+
+def test_it_can_still_be_ended_and_a_new_one_is_another(desk: WiredDesk) -> None:
+    key = taken_back(desk, "automatic: p99 doubled")
+    desk.rollouts.back(key, "tidy up")
+    assert desk.finish(key).state is RolloutState.BACK
+    assert set(desk.estate.runs("gateway").values()) == {"1.1.0"}
+    desk.clock.advance(60)
+    desk.poll()
+    again = desk.begin()
+    desk.run(again)
+    assert any(run.state is StepState.HELD for run in desk.rollout(again).steps), "the rollback of before is none of this one"
+
+
+def test_a_rollback_of_before_is_told_by_order_or_by_time(desk: WiredDesk) -> None:
+    at, now = place("gateway", ENVIRONMENT), desk.clock()
+    brought = StepRun(Step("deploy", *WHERE), StepState.DONE, action="a", started_at_us=now)
+    rollout = Rollout("r", "deploy", "Canary", (brought, StepRun(STEP)), "Ada <ada@x>")
+    past = replace(desk.store.state.deployments[at].value[0], kind="rollback", version="1.1.0", digest=digest_of("gateway 1.1.0"))
+
+    def seen(*history: Any) -> str:
+        desk.store.merge("deployments", {at: Fact(history, now, "dep")})
+        return rollout_back.taken_back(desk.store.state, rollout, now)
+
+    mine = replace(past, kind="deploy", key="a", digest=STEP.digest, started_at_us=now - 10**9)
+    assert seen(mine, replace(past, started_at_us=now + 10**9)) == "", "older by the system's order, whatever its clock says"
+    assert "rolled back" in seen(replace(past, started_at_us=now - 10**9), mine)
+    assert seen(replace(past, started_at_us=now - 1)) == "", "the system does not tell of the deployment yet"
+    assert "rolled back" in seen(replace(past, started_at_us=now + 1))
+    assert rollout_back.taken_back(desk.store.state, replace(rollout, going_back=True), now) == ""
 
 
 # -- one rule for everybody who deploys --------------------------------------------------------------------------------------

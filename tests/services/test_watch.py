@@ -278,6 +278,30 @@ def test_a_node_that_is_gone_breaks_a_rule_and_one_that_restarts_does_not(make: 
     assert rig.seen.found.broken == ("node n2 is gone",)
 
 
+def test_a_node_that_comes_back_is_a_matter_of_the_record(make: Make) -> None:
+    rig = make(WatchRule(minutes=6))
+    rig.deploy()
+    rig.run(30)
+    rig.change(nodes=lambda i, n: replace(n, digest="", version="", healthy=None) if i == 2 else n)
+    assert rig.run_until(lambda: rig.seen.found is not None and rig.seen.found.bad, 60)
+    since_us = rig.seen.found.since_us if rig.seen.found is not None else 0
+    rig.change(nodes=lambda i, n: replace(n, digest=D3, version="1.8.0", healthy=True))
+    came_us = rig.clock()
+    rig.run(10)
+    assert rig.seen.found is not None
+    assert not rig.seen.found.bad, rig.seen.found.sentence
+    assert rig.seen.state is WatchState.WATCHING
+    gone = next(f for f in rig.seen.passed if f.text == "node n2 is gone")
+    assert (gone.kind, gone.since_us) == ("rule", since_us)
+    assert came_us <= gone.until_us <= came_us + 10_000_000
+    (note,) = [e for e in rig.journal.entries(100, kinds=("note",)) if e.detail.get("said") == "passed"]
+    assert (note.detail["since_us"] > 0, note.detail["until_us"] >= came_us) == (True, True)
+    assert rig.loud == []
+    rig.run(330)
+    assert (rig.seen.over, rig.seen.state) == (True, WatchState.FINE), rig.seen.findings
+    assert any(f.text == "node n2 is gone" for f in rig.seen.passed)
+
+
 def test_one_node_without_metrics_is_named(make: Make) -> None:
     rig = make()
     rig.deploy()
@@ -331,12 +355,12 @@ def test_a_newer_deployment_and_a_rollback_end_it(make: Make) -> None:
     assert rig.run_until(lambda: rig.seen.state is WatchState.BAD, 90)
     back = rig.begin("1.7.0", "4", "rollback")
     rig.run(2)
-    assert (rig.seen.state, rig.seen.over, rig.seen.deployment) == (WatchState.STOPPED, True, "3")
+    assert (rig.seen.deployment, rig.seen.kind, rig.seen.over) == ("4", "rollback", False), "a rollback is watched, too"
+    assert "ended early" in rig.notes()
     assert rig.loud == []
     rig.turn("1.7.0")
     rig.end(back)
     rig.run(5)
-    assert rig.seen.deployment == "3", "nobody watches a rollback"
     rig.deploy("1.8.0", "5")
     assert (rig.seen.deployment, rig.seen.over) == ("5", False)
 

@@ -258,10 +258,19 @@ def test_many_mistakes_in_many_sections_are_told_at_once(tmp_path: Path) -> None
         ("countdown_s=1", "environments.p.watch.countdown_s: must be at least 5, not 1"),
         ("limit=1", "environments.p.watch.limit: must be at least 1.01, not 1"),
         ("error_ratio=5", "environments.p.watch.error_ratio: must be at most 1, not 5"),
+        ("tolerated=1.3", "environments.p.watch.tolerated: must be below the limit (1.25), not 1.3"),
         ("limit=3", "environments.p.watch.p99_ratio: must be at least the limit (3), not 2"),
         (
             "oldest_failure_minutes=1",
             "environments.p.watch.oldest_failure_minutes: must be more than settle_s and countdown_s together (1.5 minutes), not 1",
+        ),
+        (
+            "rollback_on=['rumour']",
+            'environments.p.watch.rollback_on[0]: must be one of "alerts", "drift", "verdict", not "rumour"',
+        ),
+        (
+            "rollback_on=[]\nautomatic=true",
+            "environments.p.watch.rollback_on: must name something to roll back on where automatic = true",
         ),
     ],
 )
@@ -272,11 +281,12 @@ def test_a_watch_with_a_mistake_leaves_its_environment_out(tmp_path: Path, text:
 
 
 def test_a_watch_becomes_the_rule_of_its_environment(tmp_path: Path) -> None:
-    given = "automatic=true\ncountdown_s=45\nin_freeze=true\nminutes=30\nrequests=0\np99_ms=250\n"
+    given = "automatic=true\nrollback_on=['verdict','alerts']\ncountdown_s=45\nin_freeze=true\nminutes=30\nrequests=0\np99_ms=250\n"
     settings, problems = read(tmp_path, f"[environments.p.watch]\n{given}[environments.q]\n")
     rules = rules_of(settings)
     rule = rules.watch("p")
     assert problems == ()
     assert (rule.automatic, rule.countdown_s, rule.in_freeze, rule.minutes, rule.requests, rule.p99_ms) == (True, 45, True, 30, 0, 250)
-    assert not rules.watch("q").automatic
+    assert rule.rollback_on == ("verdict", "alerts")
+    assert (rules.watch("q").automatic, rules.watch("q").rollback_on) == (False, ("verdict",))
     assert rules.watch("nowhere") == rules.watch("q")

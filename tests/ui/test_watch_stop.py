@@ -364,7 +364,7 @@ def test_another_place_shows_its_own_watch_or_none(card: RollbackCard, cockpit: 
 def test_the_focus_never_falls_from_stop_onto_fire(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds) -> None:
     begin(cockpit, card)
     card.activateWindow()
-    assert QTest.qWaitForWindowActive(card)
+    assert QTest.qWaitForWindowActive(card, 20_000)
     card.watch_slot.stop_button.setFocus()
     clock.now_s += 1
     QTest.keyClick(card.watch_slot.stop_button, Qt.Key.Key_Space)
@@ -402,7 +402,7 @@ def window(qtbot: Any, cockpit: FakeCockpit, clock: Seconds, tmp_path: Path) -> 
         made.show()
         made.select("risk-engine", "staging")
         made.activateWindow()
-        assert QTest.qWaitForWindowActive(made)
+        assert QTest.qWaitForWindowActive(made, 20_000)
         return made
 
     return build

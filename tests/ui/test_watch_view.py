@@ -14,11 +14,12 @@ from cockpit.domain.errors import StorageError
 from cockpit.domain.facts import Fact
 from cockpit.domain.policy import Rules
 from cockpit.domain.rollout import Action, ActionState
-from cockpit.domain.watching import WatchRule, WatchState
+from cockpit.domain.watching import Finding, WatchRule, WatchState
 from tests.fakes.believable import HOUR, MIN, NOW_US, S
 from tests.fakes.cockpit import FakeCockpit
 from tests.fakes.watches import GOOD, SLOW, WHY, bad, counting, put, watched
 from tests.fakes.watching import alerts
+from ui.models.watch import automatic_row, finding_row
 from ui.theme import apply
 from ui.views.overview import OverviewView
 from ui.views.overview_cells import Cells
@@ -103,6 +104,34 @@ def test_figures_power_progress_findings_and_what_follows(view: WatchView, cockp
     view.read()
     assert "+25 % can be seen in about 4 min" in view.power.as_text
     assert not [row for row in view.findings.rows if not row.isHidden()]
+
+
+def test_what_has_passed_stays_below_with_how_long_it_lasted(view: WatchView, cockpit: FakeCockpit) -> None:
+    gone = Finding("rule", "node production-2 is gone", NOW_US - 5 * MIN, NOW_US - 4 * MIN)
+    put(cockpit, bad(passed=(gone,)))
+    view.read()
+    assert view.heading.whole == "What speaks against it"
+    assert finding_row(gone, NOW_US)[:3] == ("pending", "Passed after 1 min: node production-2 is gone", "4 min")
+    put(cockpit, watched(passed=(gone,)))
+    view.read()
+    assert view.heading.whole == "Nothing speaks against it any more"
+
+
+def test_what_is_not_seen_is_said_before_what_the_judge_says(view: WatchView, cockpit: FakeCockpit) -> None:
+    unseen = Finding("silence", "alerts are not seen: Alertmanager was last heard at 12:04 UTC", NOW_US - MIN)
+    put(cockpit, watched(state=WatchState.BLIND, verdict=GOOD, findings=(unseen,)))
+    view.read()
+    assert view.sentence.as_text.endswith(unseen.text)
+
+
+def test_a_rollback_says_that_it_is_never_rolled_back(view: WatchView, cockpit: FakeCockpit) -> None:
+    back = watched(kind="rollback", version="1.6.0", from_version="1.7.0")
+    put(cockpit, back)
+    view.read()
+    assert view.what.whole.startswith("rollback of 1.6.0, was 1.7.0")
+    assert automatic_row(back, NOW_US) == ("pending", "No automatic rollback: a rollback is never rolled back")
+    both = automatic_row(watched(rollback_on=("verdict", "alerts")), NOW_US)
+    assert both[1].startswith("On a bad verdict or a critical alert it is rolled back automatically")
 
 
 def test_the_limit_is_the_policys(view: WatchView, cockpit: FakeCockpit) -> None:

@@ -14,6 +14,7 @@ STALE_S = 60.0  # it looks every other second: what was seen so long ago says no
 OLD_S = 3600.0  # a watch that was over so long ago is no news any more
 BY_HAND = "roll back by hand with Shift+R"
 _FINDS = {"verdict": "latency", "rule": "latency", "silence": "latency", "band": "latency", "alert": "alerts", "drift": "nodes"}
+_CAUSES = {"verdict": "a bad verdict", "alerts": "a critical alert", "drift": "nodes that run something else"}
 _BLINDING = ("silence", "band")  # they do not speak against it: they keep one from telling
 _PLACE = 60  # characters of a service's or an environment's name
 _NAME = 40
@@ -68,10 +69,13 @@ def stopped_words(watched: Watched) -> str:
 
 
 def sentence(watched: Watched) -> str:
-    """What the judge says; the first thing that was found where that is worse than the verdict, or there is none."""
+    """What the judge says; the first thing that was found where that is worse than the verdict, or keeps one from telling."""
     against = [f for f in watched.findings if f.kind not in _BLINDING]
     if watched.state is WatchState.BAD and against and (watched.found is None or not watched.found.bad):
         return plain(against[0].text, 1000)
+    unseen = next((f for f in watched.findings if f.kind == "silence"), None)
+    if watched.state is WatchState.BLIND and unseen is not None:
+        return plain(unseen.text, 1000)
     if watched.found is not None:
         return plain(watched.found.sentence, 1000)
     if watched.findings:
@@ -171,6 +175,10 @@ def _more(ratio: float) -> str:
 def finding_row(finding: Finding, now_us: int) -> tuple[str, str, str, str, str]:
     """A row of what speaks against it: state, words, age, where it leads, tooltip."""
     age = age_text((now_us - finding.since_us) / 1e6) if finding.since_us else ""
+    if finding.until_us:
+        words = f"Passed after {duration_text((finding.until_us - finding.since_us) / 1e6)}: {plain(finding.text, 500)}"
+        tip = f"from {time_text(finding.since_us)} to {time_text(finding.until_us)}"
+        return "pending", words, age_text((now_us - finding.until_us) / 1e6), _FINDS.get(finding.kind, ""), tip
     state = "unknown" if finding.kind in _BLINDING else "bad"
     tip = f"since {time_text(finding.since_us)}" if finding.since_us else ""
     return state, f"{plain(finding.kind, 20).capitalize()}: {plain(finding.text, 500)}", age, _FINDS.get(finding.kind, ""), tip
@@ -187,6 +195,8 @@ def automatic_row(watched: Watched, now_us: int) -> tuple[str, str]:
     against = watched.state is WatchState.BAD or (watched.found is not None and watched.found.bad)
     if watched.why_not and against:
         return "held", f"No automatic rollback: {plain(watched.why_not, 500)}"
+    if watched.kind == "rollback":
+        return "pending", "No automatic rollback: a rollback is never rolled back"
     if not watched.automatic:
         return "pending", f"No automatic rollback: the policy of {plain(watched.environment, _PLACE)} wants none"
     if stale(watched, now_us):
@@ -198,7 +208,8 @@ def automatic_row(watched: Watched, now_us: int) -> tuple[str, str]:
         return "ok", "No automatic rollback was needed"
     if watched.over:
         return "pending", f"Nothing was rolled back automatically; that it was not needed nobody can tell: {watched.state}"
-    return "ok", "A bad verdict is rolled back automatically, after a countdown that a person can stop"
+    causes = " or ".join(_CAUSES[name] for name in _CAUSES if name in watched.rollback_on)
+    return "ok", f"On {causes} it is rolled back automatically, after a countdown that a person can stop"
 
 
 def cell_words(watched: Watched | None, now_us: int) -> Words | None:

@@ -119,8 +119,9 @@ class WatchView(View):
 
     def _list(self, watched: Watched) -> None:
         now_us = self.cockpit.clock_us()
-        rows: list[RowContent] = [finding_row(f, now_us) for f in watched.findings]
-        self.heading.set_text("What speaks against it" if rows else "Nothing was found that speaks against it")
+        rows: list[RowContent] = [finding_row(f, now_us) for f in (*watched.findings, *reversed(watched.passed))]
+        nothing = "Nothing speaks against it any more" if rows else "Nothing was found that speaks against it"
+        self.heading.set_text("What speaks against it" if watched.findings else nothing)
         if not rows and (watched.found is None or not watched.looked_us):
             self.heading.set_text("Nothing was looked at yet")
         self.findings.set_rows(rows)

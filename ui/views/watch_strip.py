@@ -30,16 +30,14 @@ _WORST = (WatchState.BAD, WatchState.BLIND, WatchState.WATCHING, WatchState.FINE
 
 
 class WatchStrip(QStackedWidget):
-    """One line. `place_wanted` carries the place that a click on the countdown leads to. `idle`: what stands there while nothing counts."""
+    """One line. `place_wanted` carries the place that a click on the countdown leads to. `idle_words` stand there while nothing counts."""
 
     place_wanted = Signal(str, str)
 
-    def __init__(
-        self, cockpit: Any, parent: QWidget | None = None, *, idle: str = "", clock_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, cockpit: Any, parent: QWidget | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__(parent)
         self._cockpit, self._clock_s = cockpit, clock_s
-        self.idle_words = idle
+        self.idle_words = ""  # how the watches stand
         self.stopper = Stopper(cockpit, clock_s)
         self._watched: Watched | None = None
         self._more = 0  # countdowns besides the one that is shown
@@ -105,7 +103,7 @@ class WatchStrip(QStackedWidget):
         where = f"{plain(watched.service, 60)} in {plain(watched.environment, 60)}"
         if watched.stopped_by:
             self._tell("held", f"Automatic rollback of {where}. {stopped_words(watched)}")
-        elif watched.action:
+        elif watched.action or watched.kind == "rollback":
             self._tell("info", f"Automatic rollback of {where} began")
         else:
             self._tell("pending", f"Automatic rollback of {where} was called off: {plain(watched.why_not, 300) or 'its reason is gone'}")
@@ -130,7 +128,6 @@ class WatchStrip(QStackedWidget):
         else:
             self.idle.set_text(self.idle_words or self._standing())
             self._turn(IDLE)
-        self.update()
 
     def _turn(self, page: int) -> None:
         focus = QApplication.focusWidget()

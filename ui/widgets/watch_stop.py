@@ -16,6 +16,8 @@ from ui.models.text import tooltip_text
 from ui.models.watch import announced_words
 from ui.widgets.arming import GUARD_S
 
+STOPS = "Nothing is rolled back by itself then; a window on another machine is stopped there (Shift+S)"
+
 
 class Stopper:
     """Stops the countdown that is shown. `clock_s` is monotonic: for GUARD_S after another one came, a press means something else.
@@ -79,7 +81,7 @@ class StopButton(QPushButton):
         name = f"Stop the {announced_words(watched)[0].lower()}{announced_words(watched)[1:]}"
         if name != self.accessibleName():
             self.setAccessibleName(name)
-        tip = f"Not possible: {why_not}" if why_not else "Nothing is rolled back by itself then (Shift+S)"
+        tip = f"Not possible: {why_not}" if why_not else STOPS
         if tip != self.accessibleDescription():
             self.setAccessibleDescription(tip)
             self.setToolTip(tooltip_text(tip))
