@@ -12,7 +12,7 @@ from typing import Any
 from PySide6.QtCore import QEventLoop, QModelIndex, QPoint, QRect, QSettings, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractItemView, QWidget
+from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QWidget
 
 from cockpit.app import Cockpit, build, playground_launcher
 from cockpit.domain.facts import place
@@ -25,6 +25,22 @@ from ui.main_window import MainWindow
 SERVICE, STAGING, PRODUCTION = "order-gateway", "staging", "production"
 GOOD, BAD = "1.6.1", "1.7.0"
 BASELINE_POINTS = 13  # a band needs ten
+
+
+class Edited:
+    """The playground's launcher; its settings are changed as a person would, in the file, before anything reads them."""
+
+    def __init__(self, edit: Callable[[str], str]) -> None:
+        self._edit = edit
+
+    def start(self, directory: Path, progress: Callable[[str], None]) -> Any:
+        """Start it, then change the file."""
+        status, path = playground_launcher().start(directory, progress), directory / "cockpit.toml"
+        path.write_text(self._edit(path.read_text("utf-8")), "utf-8")
+        return status
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(playground_launcher(), name)
 
 
 class Hand:
@@ -191,6 +207,9 @@ class Story:
         """Volatile flow: the book deepens, p99 leaves its band, and the window says so."""
         self.select(PRODUCTION)
         self.window.centre.go("latency")
+        self.settle()  # a page takes its places when it is first seen
+        buttons = self.window.centre.view("latency").findChildren(QAbstractButton)
+        self.hand.click(next(b for b in buttons if b.text() == "5 m" and b.isVisible()))
         self.settle(2.0)
         self.picture("09-calm-with-the-bad-version")
         banner = self.window.header.banner

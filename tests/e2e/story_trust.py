@@ -16,26 +16,17 @@ from cockpit.domain.facts import place
 from cockpit.domain.rollout import Refusal
 from cockpit.domain.statements import holds
 from cockpit.domain.strategy import Rollout, RolloutState
-from tests.e2e.story import BAD, GOOD, PRODUCTION, SERVICE, STAGING, Story
+from tests.e2e.story import BAD, GOOD, PRODUCTION, SERVICE, STAGING, Edited, Story
 
 OTHER, NEWER = "market-data", "2.4.0"
 MIRA = "mira.voss@playground.invalid"
 
 
-class _TwoApprovers:
-    """The playground's launcher, with a policy that wants two approvals for production."""
-
-    def start(self, directory: Path, progress: Callable[[str], None]) -> Any:
-        """Start it, then change its settings as a person would, in the file."""
-        status, path = playground_launcher().start(directory, progress), directory / "cockpit.toml"
-        text = path.read_text("utf-8")
-        changed = re.sub(r"(\[environments\.production\][^\[]*?approvals = )1", r"\g<1>2", text)
-        assert changed.count("approvals = 2") == 1
-        path.write_text(changed, "utf-8")
-        return status
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(playground_launcher(), name)
+def two_approvers(text: str) -> str:
+    """A policy that wants two approvals for production."""
+    changed = re.sub(r"(\[environments\.production\][^\[]*?approvals = )1", r"\g<1>2", text)
+    assert changed.count("approvals = 2") == 1
+    return changed
 
 
 class TrustStory(Story):
@@ -47,7 +38,7 @@ class TrustStory(Story):
 
     def launcher(self) -> Any:
         """Two people must approve."""
-        return _TwoApprovers()
+        return Edited(two_approvers)
 
     def approve(self, version: str, name: str) -> None:
         """First the person at this window, then a colleague, each with a key of their own."""

@@ -79,8 +79,8 @@ def test_from_start_to_stop(run: Run, tmp_path: Path, eventually: Callable[..., 
         return bool(found["checks"][0]["versions"][0]["state"] == "passed")
 
     eventually(passed, 90.0, "the newest version's tests pass")
-    result, out, _ = run("deploy", "order-gateway", "staging", newest["version"], "--yes")
-    assert result == 0
+    result, out, err = run("deploy", "order-gateway", "staging", newest["version"], "--yes")
+    assert result == 0, (out, err)
     assert f"all 2 nodes run {newest['version']}" in out
 
     assert answer(run, "journal", "verify")["journal"]["ok"]

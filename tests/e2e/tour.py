@@ -1,4 +1,4 @@
-"""The guided tour: the whole story in the real window, a picture of each step, the journal, and the figures.
+"""The guided tour: both stories in the real window, a picture of each step, the journal, and the figures.
 
 `python -m tests.e2e.tour [FOLDER]`, on a display (Xvfb serves); FOLDER defaults to build/tour.
 """
@@ -21,6 +21,7 @@ def main() -> int:
     from PySide6.QtWidgets import QApplication, QWidget
 
     from tests.e2e.story_trust import TrustStory
+    from tests.e2e.story_watch import WatchStory
     from ui import theme
 
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/tour")
@@ -39,8 +40,8 @@ def main() -> int:
         print(f"  {time.monotonic() - STARTED:6.1f} s  {name}", flush=True)
 
     # the whole screen: 1280x800, or what `make tour SIZE=` made it
-    whole = app.primaryScreen().size()
-    story = TrustStory(folder / "data", picture, (whole.width(), whole.height()))
+    size = app.primaryScreen().size().toTuple()
+    story = TrustStory(folder / "data", picture, size)
     try:
         story.tell()
         entries = story.cockpit.actions.activity()
@@ -49,6 +50,11 @@ def main() -> int:
         verification = story.cockpit.actions.verify_journal()
     finally:
         story.close()
+    watch = WatchStory(folder / "data-watch", lambda name, window: picture(name, window) if name >= "22" else None, size)
+    try:
+        watch.tell()
+    finally:
+        watch.close()
     print(f"\njournal: {verification.count} entries, {'verified' if verification.ok else verification.problems}")
     for name, seconds in story.figures.items():
         print(f"{name}: {seconds:.2f} s")

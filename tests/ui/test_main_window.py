@@ -41,7 +41,7 @@ def make(qtbot: Any, qapp: QApplication, ini: str) -> Make:
         qtbot.addWidget(window)
         window.show()
         window.activateWindow()
-        assert QTest.qWaitForWindowActive(window)
+        assert QTest.qWaitForWindowActive(window, 20_000)
         window.now = now  # type: ignore[attr-defined]
         return window
 
@@ -374,6 +374,23 @@ def test_the_playground_switch(make: Make) -> None:
     assert window.header.banner.isVisible()
     QTest.mouseClick(window.header.banner.group.buttons()[1], LEFT)
     assert window.cockpit.playground.calls == ["volatile"]
+
+
+def test_a_playground_that_is_started_once_the_window_stands_is_said_and_switched(make: Make) -> None:
+    cockpit = FakeCockpit()
+    begun, cockpit.playground = cockpit.playground, None
+    window = make(cockpit)
+    banner = window.header.banner
+    assert not banner.isVisible()
+    cockpit.playground = begun
+    window.header.tick()
+    assert "made-up" in banner.words.whole
+    assert all(choice.isVisible() for choice in banner.group.buttons())
+    QTest.mouseClick(banner.group.buttons()[2], LEFT)
+    assert cockpit.playground.calls == ["crash"]
+    cockpit.playground = None
+    window.header.tick()
+    assert not banner.isVisible(), "a settings file was made meanwhile"
 
 
 def test_no_playground_no_banner(make: Make) -> None:

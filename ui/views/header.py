@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 THEME_NAMES = {"dark": "dark", "light": "light", "contrast": "high contrast"}
 REGIMES = ("calm", "volatile", "crash")
+_MADE_UP = "Playground: a small made-up venue on this computer. Nothing here is real trading."
 _ASK_EVERY = 5  # seconds between questions for the playground's regime
 WIDE_PX = 1600
 _LOUD = ("failed", "stopped", "stale", "pending", "ok")
@@ -143,8 +144,7 @@ class Header(QWidget):
             self.refresh()
             return
         if change.touches("watches"):
-            self.watch.refresh()
-            self.banner.setVisible(self._cockpit.playground is not None or self.watch.wants_room())
+            self.banner.refresh()
         if change.touches("sources"):
             self._paint_sources(self._cockpit.clock_us())
         if change.touches("freezes", "statements"):
@@ -174,8 +174,7 @@ class Header(QWidget):
         self.policy.refresh()
         self._paint_sources(now_us)
         self.clock.set_text(clock_text(now_us), time_tooltip(now_us))
-        self.watch.refresh()
-        self.banner.setVisible(self._cockpit.playground is not None or self.watch.wants_room())
+        self.banner.refresh()
 
     def _paint_read_only(self) -> None:
         only = self._cockpit.read_only
@@ -230,8 +229,7 @@ class PlaygroundBanner(QWidget):
         super().__init__(parent)
         self._cockpit = cockpit
         self.setAccessibleName("Playground")
-        made_up = "Playground: a small made-up venue on this computer. Nothing here is real trading."
-        self.watch = WatchStrip(cockpit, self, idle=made_up if cockpit.playground is not None else "")
+        self.watch = WatchStrip(cockpit, self)
         self.words = self.watch.idle
         self.group = QButtonGroup(self)
         self.group.setExclusive(True)
@@ -240,16 +238,24 @@ class PlaygroundBanner(QWidget):
         row.setSpacing(4)
         row.addWidget(self.watch, 1)
         row.addSpacing(8)
-        market = Text("Market", ink="muted", elide=False, parent=self)
-        market.setVisible(cockpit.playground is not None)
-        row.addWidget(market)
+        self._market: list[QWidget] = [Text("Market", ink="muted", elide=False, parent=self)]
         for word in REGIMES:
             choice = button(word, self, role="flat", checkable=True, tip=f"Switch the traffic to {word}")
             choice.setAccessibleName(f"Market {word}")
-            choice.setVisible(cockpit.playground is not None)
             self.group.addButton(choice)
-            row.addWidget(choice)
+            self._market.append(choice)
+        for part in self._market:
+            row.addWidget(part)
         self.group.buttonClicked.connect(self._clicked)
+
+    def refresh(self) -> None:
+        """Show what is there by now: the playground begins after the window, and ends where a settings file is made."""
+        made_up = self._cockpit.playground is not None
+        self.watch.idle_words = _MADE_UP if made_up else ""
+        for part in self._market:
+            part.setVisible(made_up)
+        self.watch.refresh()
+        self.setVisible(made_up or self.watch.wants_room())
 
     def ask(self) -> None:
         """Show which regime is on, as last answered."""
