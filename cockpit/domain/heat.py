@@ -13,40 +13,70 @@ if TYPE_CHECKING:
     Counts = NDArray[Any]
     Indices = NDArray[np.int64]
 
+PIECE_S = 60.0  # of what is older than the whole moments, one of each such piece of time stays
+
 
 class Heat:
-    """The newest `capacity` moments (seconds UTC, ascending), each with its counts in the buckets up to `bounds_s`. One thread at a time.
+    """Moments (seconds UTC, ascending), each with its counts in the buckets up to `bounds_s`. One thread at a time.
 
-    Running totals are kept, so memory is bounded by capacity x buckets x 8 bytes, whatever was counted.
+    The newest `capacity` moments at least are whole; before them one a minute stays, `minutes` of them. Running totals are kept, so memory
+    is bounded by (1.25 x capacity + minutes) x buckets x 4 bytes, whatever was counted.
     """
 
-    def __init__(self, capacity: int, bounds_s: Sequence[float]) -> None:
+    def __init__(self, capacity: int, bounds_s: Sequence[float], minutes: int = 0) -> None:
         import numpy as np
 
         self._np = np
         self.bounds_s = tuple(bounds_s)
-        # one more: what had been counted before the oldest moment
-        self._slots = capacity + 1
-        self._at = np.full(self._slots, -np.inf)
-        self._upto = np.zeros((self._slots, len(self.bounds_s)))
-        self._end = 0
+        self._capacity, self._minutes = capacity, minutes
+        room = capacity + max(1, capacity // 4) + minutes + 1
+        # the first entry is what had been counted before the oldest moment
+        self._at = np.full(room, -np.inf)
+        # counted up to each bound; totals may run over: what came between two of them is told all the same
+        self._upto = np.zeros((room, len(self.bounds_s)), dtype=np.uint32)
+        self._size, self._whole, self._end = 1, 1, 0
+        self.revision = 0  # another one: moments that were known are told otherwise
 
     def append(self, at_s: float, cumulative: Sequence[float]) -> bool:
         """Add one moment by what came since the one before, counted up to each bound; False where it is not later than the newest."""
         if not at_s > self.last_s or at_s == float("inf"):
             return False
         np = self._np
-        counts = np.diff(np.asarray(cumulative, dtype=np.float64), prepend=0.0)
-        before = self._upto[self._end % self._slots]
-        self._end += 1
-        self._at[self._end % self._slots] = at_s
-        self._upto[self._end % self._slots] = before + np.maximum(counts, 0.0)
+        if self._size == len(self._at):
+            self._make_room()
+        size = self._size
+        # counts up to a bound never fall from bound to bound, whatever is told
+        came = np.maximum.accumulate((0.0, *cumulative))[1:] + 0.5
+        self._at[size] = at_s
+        np.add(self._upto[size - 1], came.astype(np.uint32), out=self._upto[size])
+        self._size, self._end = size + 1, self._end + 1
         return True
+
+    def _make_room(self) -> None:
+        """Of what is older than the newest moments, keep the last of each minute."""
+        np = self._np
+        old = self._size - self._capacity
+        last = np.flatnonzero(np.diff(self._at[1:old] // PIECE_S, append=np.inf)) + 1
+        gone = max(0, len(last) - self._minutes)
+        before = last[gone - 1] if gone else 0
+        order = np.concatenate(([before], last[gone:], np.arange(old, self._size)))
+        self._at[: len(order)], self._upto[: len(order)] = self._at[order], self._upto[order]
+        self._at[0] = -np.inf
+        self._size, self._whole = len(order), 1 + len(last) - gone
+        self.revision += 1
+
+    def forget_after(self, at_s: float) -> None:
+        """Leave out the moments after a time: the clock was set back, and they seem to lie ahead."""
+        kept = 1 + int(self._np.searchsorted(self._at[1 : self._size], at_s, side="right"))
+        if kept < self._size:
+            self._end = self._end - (self._size - kept) if kept > 1 else 0
+            self._size, self._whole = kept, min(self._whole, kept)
+            self.revision += 1
 
     @property
     def first(self) -> int:
-        """The number of the oldest moment that is kept, counted from the first one ever."""
-        return max(0, self._end - self._slots + 1)
+        """The number of the oldest moment that is whole, counted from the first one ever."""
+        return self._end - (self._size - self._whole)
 
     @property
     def end(self) -> int:
@@ -56,39 +86,42 @@ class Heat:
     @property
     def first_s(self) -> float:
         """The time of the oldest moment that is kept; infinity without one."""
-        return float(self._at[(self.first + 1) % self._slots]) if self._end else float("inf")
+        return float(self._at[1]) if self._size > 1 else float("inf")
 
     @property
     def last_s(self) -> float:
         """The time of the newest moment; minus infinity without one."""
-        return float(self._at[self._end % self._slots]) if self._end else float("-inf")
+        return float(self._at[self._size - 1])
 
     def sums(self, edges_s: Floats) -> Counts:
         """How many samples fell into each bucket between neighbouring edges: shape (pieces, buckets)."""
         np = self._np
-        upto = self._upto[(self.first + self._index(edges_s)) % self._slots]
-        # running totals are sums of floats: what is left of nothing is nothing
-        counts: Counts = np.maximum(np.rint(np.diff(upto, axis=0)), 0.0)
-        return counts
+        return self._each(np.diff(self._upto[self._index(edges_s)], axis=0))
+
+    def any_between(self, start_s: float, end_s: float) -> bool:
+        """Whether there was any sample from `start_s` on and before `end_s`."""
+        return bool(self.sums(self._np.array([start_s, end_s])).any())
 
     def spread(self, edges_s: Floats, longest_s: float = 30.0) -> Counts:
-        """As `sums`; a piece between two moments, at most `longest_s` apart, shows the later one: it counts what came since the earlier."""
+        """As `sums`; a piece between two moments shows the later one: it counts what came since the earlier.
+
+        The two are at most `longest_s` apart where they are whole, and a minute and a half before that.
+        """
         np = self._np
         counts = self.sums(edges_s)
-        number = self.first + 1 + self._index(edges_s[1:])
-        inside = (counts.sum(axis=1) == 0) & (number > self.first + 1) & (number <= self._end)
-        at, before = number[inside] % self._slots, (number[inside] - 1) % self._slots
-        close = self._at[at] - self._at[before] <= longest_s
-        counts[np.flatnonzero(inside)[close]] = np.maximum(np.rint(self._upto[at] - self._upto[before]), 0.0)[close]
+        number = 1 + self._index(edges_s[1:])
+        inside = (counts.sum(axis=1) == 0) & (number > 1) & (number < self._size)
+        at = number[inside]
+        close = self._at[at] - self._at[at - 1] <= np.where(at <= self._whole, max(longest_s, 1.5 * PIECE_S), longest_s)
+        counts[np.flatnonzero(inside)[close]] = self._each(self._upto[at] - self._upto[at - 1])[close]
+        return counts
+
+    def _each(self, cumulative: Counts) -> Counts:
+        """Counts in each bucket of counts up to each bound."""
+        counts: Counts = self._np.diff(cumulative, axis=1, prepend=self._np.uint32(0)).astype(self._np.float64)
         return counts
 
     def _index(self, edges_s: Floats) -> Indices:
         """How many of the kept moments lie before each time."""
-        np = self._np
-        a, b = (self.first + 1) % self._slots, (self._end + 1) % self._slots
-        found: Indices = np.zeros(len(edges_s), dtype=np.int64)
-        if self._end and (a < b or b == 0):
-            found = np.searchsorted(self._at[a : b or self._slots], edges_s)
-        elif self._end:
-            found = np.searchsorted(self._at[a:], edges_s) + np.searchsorted(self._at[:b], edges_s)
+        found: Indices = self._np.searchsorted(self._at[1 : self._size], edges_s)
         return found

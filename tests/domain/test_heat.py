@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -22,7 +23,7 @@ def test_sums_equal_brute_force(count: int, capacity: int, pieces: int, seed: in
     heat = Heat(capacity, BOUNDS)
     for moment, row in zip(at, counts, strict=True):
         assert heat.append(moment, np.cumsum(row))
-    assert heat.end - heat.first == min(count, capacity)
+    assert min(count, capacity) <= heat.end - heat.first <= min(count, capacity + max(1, capacity // 4))
     edges = np.linspace(-1.0, (at[-1] if count else 0.0) + 1.0, pieces + 1)
     wanted = np.zeros((pieces, 4))
     for moment, row in list(zip(at, counts, strict=True))[heat.first :]:
@@ -47,3 +48,50 @@ def test_between_two_moments_the_later_one_counts_and_a_hole_stays_one() -> None
     found = heat.spread(np.array([5.0, 9.0, 10.5, 12.0, 13.0, 14.5, 50.0, 99.0, 101.0, 102.0]))[:, 1]
     assert found.tolist() == [0, 10, 14, 14, 14, 0, 0, 100, 0]
     assert not Heat(4, BOUNDS).spread(np.array([0.0, 1.0])).any()
+
+
+def test_before_the_whole_moments_a_minute_is_one_of_them_and_none_is_lost() -> None:
+    random = np.random.default_rng(3)
+    heat, at = Heat(30, BOUNDS, minutes=20), 3.0 + 2.0 * np.arange(600)
+    counts = random.integers(0, 9, (600, 4))
+    for moment, row in zip(at, counts, strict=True):
+        heat.append(moment, np.cumsum(row))
+    edges = np.arange(60.0, 1260.0, 60.0)
+    wanted = [counts[(at >= a) & (at < b)].sum(axis=0).tolist() for a, b in itertools.pairwise(edges)]
+    assert heat.sums(edges).tolist() == wanted
+    assert heat.first_s == 59.0, "the first minute has one moment: its last"
+    assert heat.revision > 1
+    inside = heat.spread(np.array([100.0, 101.0, 102.0]))
+    assert inside.tolist() == [heat.sums(np.array([60.0, 120.0]))[0].tolist()] * 2, "within a minute that is one moment all of it counts"
+
+
+def test_minutes_leave_one_day_and_memory_is_bounded() -> None:
+    heat = Heat(30, BOUNDS, minutes=5)
+    room = heat._upto.nbytes
+    for i in range(2000):
+        heat.append(i * 2.0, (1, 1, 1, 1))
+    assert heat._upto.nbytes == room
+    assert 3999.0 - heat.first_s < 38 * 2 + 7 * 60
+    assert not heat.sums(np.array([0.0, heat.first_s - 60.0])).any(), "what has left is counted nowhere"
+
+
+def test_totals_run_over_and_nobody_sees_it() -> None:
+    heat = Heat(10, BOUNDS)
+    for at in range(3):
+        heat.append(float(at), (3e9, 3e9, 3e9, 3e9 + at))
+    assert heat.sums(np.array([0.5, 1.5, 2.5])).tolist() == [[3e9, 0, 0, 1], [3e9, 0, 0, 2]]
+
+
+def test_what_lies_ahead_is_forgotten_and_it_goes_on() -> None:
+    heat = Heat(30, BOUNDS, minutes=20)
+    for i in range(200):
+        heat.append(i * 2.0, (1, 1, 1, 1))
+    heat.forget_after(100.0)
+    assert heat.last_s <= 100.0
+    assert heat.any_between(0.0, 101.0)
+    assert not heat.any_between(101.0, 500.0)
+    assert heat.append(101.0, (5, 5, 5, 5))
+    assert heat.sums(np.array([100.5, 102.0]))[0, 0] == 5
+    heat.forget_after(-1.0)
+    assert (heat.end, heat.first_s) == (0, math.inf)
+    assert heat.append(1.0, (2, 2, 2, 2))

@@ -96,6 +96,11 @@ def test_axes_take_round_numbers_and_seldom_move() -> None:
     assert chart_math.round_top(math.nan, 4.0) == 4.0
     assert chart_math.value_ticks(8.0, 300) == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert len(chart_math.value_ticks(8.0, 60)) == 3
+    assert chart_math.value_ticks(800.0, 47) == [0, 500], "a low chart has two numbers, both round"
+    assert chart_math.value_ticks(1.1, 30) == [0, 1]
+    assert chart_math.value_ticks(0.0, 30) == [0]
+    assert len(chart_math.value_ticks(8.0, 2000)) <= chart_math.MOST_TICKS + 1, "a high one no fence of lines"
+    assert 3840 / 3600 * chart_math.time_step_s(3600, 3840) >= 3840 / chart_math.MOST_TIMES
     assert chart_math.time_step_s(900, 600) == 300
     assert chart_math.time_label(NOW_S, 10) == "09:41:07"
     assert chart_math.time_label(NOW_S, 60) == "09:41"

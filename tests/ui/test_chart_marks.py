@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from PySide6.QtCore import QPoint
-from PySide6.QtGui import QImage
+from PySide6.QtCore import QPoint, QRectF
+from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
 from tests.fakes.believable import NOW_US, S
 from ui import theme
 from ui.models.text import ms_text
 from ui.widgets.chart_export import svg_text
-from ui.widgets.chart_marks import GROUP_PX, JOIN_PX, JOINED, SIGNS, Mark, Span, joined, touching
+from ui.widgets.chart_marks import GROUP_PX, JOIN_PX, JOINED, SIGNS, Mark, Span, joined, paint_label, touching
 from ui.widgets.time_chart import CurveSpec, TimeChart
 
 NOW_S = NOW_US / 1e6
@@ -122,3 +122,18 @@ def test_charts_beside_each_other_reach_equally_far(chart: TimeChart) -> None:
     chart.set_reach(float("inf"), 0.0)
     chart.refresh()
     assert chart._scale.top == top
+
+
+def test_words_stay_in_the_upper_half(qapp: QApplication) -> None:
+    """The curves are below; a mark whose words find no room is a line that names itself under the crosshair."""
+    theme.apply(qapp, "dark")
+    image, area, taken = QImage(400, 120, QImage.Format.Format_RGB32), QRectF(0, 0, 400, 100), []
+    with QPainter(image) as painter:
+        for _ in range(6):
+            paint_label(painter, theme.THEMES["dark"], "1.7.0", 100.0, area, taken)
+    assert 1 <= len(taken) < 6
+    assert all(box.bottom() <= 50 for box in taken)
+    low: list[QRectF] = []
+    with QPainter(image) as painter:
+        paint_label(painter, theme.THEMES["dark"], "1.7.0", 100.0, QRectF(0, 0, 400, 30), low)
+    assert len(low) == 1, "the first has its place in a low chart too"

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
@@ -28,8 +29,8 @@ def look(name: str = "dark", step_s: float = 10.0, ratio: float = 1.0) -> Look:
     return Look(width=round(200 * ratio), height=round(150 * ratio), step_s=step_s / ratio, strokes=strokes, ground=ground, grid=found.line, ratio=ratio, **limits)  # fmt: skip # noqa: E501
 
 
-def filled(moments: int, capacity: int = 5000) -> Heat:
-    heat, random = Heat(capacity, BOUNDS), np.random.default_rng(1)
+def filled(moments: int, capacity: int = 5000, minutes: int = 0) -> Heat:
+    heat, random = Heat(capacity, BOUNDS, minutes), np.random.default_rng(1)
     for i in range(moments):
         counts = random.poisson(40, len(BOUNDS)) * (np.arange(len(BOUNDS)) < 12)
         heat.append(i * 2.0, np.cumsum(counts))
@@ -45,8 +46,9 @@ def shown(picture: HeatPicture, found: Look) -> QImage:
 
 
 @pytest.mark.parametrize("ratio", [1.0, 2.0])
-def test_piece_by_piece_equals_at_once(qapp: QApplication, ratio: float) -> None:
-    heat, picture, found = filled(300, 400), HeatPicture(), look(step_s=3.1, ratio=ratio)
+@pytest.mark.parametrize(("capacity", "minutes"), [(400, 0), (100, 30)])
+def test_piece_by_piece_equals_at_once(qapp: QApplication, ratio: float, capacity: int, minutes: int) -> None:
+    heat, picture, found = filled(300, capacity, minutes), HeatPicture(), look(step_s=3.1, ratio=ratio)
     random = np.random.default_rng(2)
     for i in range(300, 700):
         heat.append(i * 2.0 + random.random(), np.cumsum(random.poisson(3, len(BOUNDS))))
@@ -98,7 +100,30 @@ def test_the_latency_view_shows_it_by_a_switch(qtbot, qapp: QApplication) -> Non
     assert view.charts[0]._scale.log
     view.charts[0].show_cross(NOW_US / 1e6 - 60)
     view.node.setCurrentIndex(1)
-    assert not view.charts[0]._scale.log, "a single node has its curves"
+    assert view.charts[0]._scale.log, "a single node has its samples"
+    view.operation.setCurrentIndex(1)
+    assert not view.charts[0]._scale.log, "its operations have their curves, and it is said"
+    assert "Quantiles only" in view.charts[0].readout.text
+    assert "choose all operations" in view.charts[0].readout.toolTip()
+    view.operation.setCurrentIndex(0)
     view.node.setCurrentIndex(0)
+    assert "Samples since 09:39" in view.charts[0].readout.text, "what lies before is no quiet hour"
+    assert not view.charts[0].readout.toolTip()
+    view._moved(NOW_US / 1e6 - 9000, NOW_US / 1e6 - 8000)
+    assert view.charts[0].overlay.message[0] == "No samples in this window"
+    view.follow_now()
+    qtbot.waitUntil(lambda: view.charts[0].overlay.message[0] == "", timeout=15_000)
     view.show_view("Time")
     assert not view.charts[0]._scale.log
+
+
+def test_the_band_has_its_edges_also_here(qapp: QApplication) -> None:
+    places = (math.log10(2.0), math.log10(20.0))
+    found = replace(look(), band=places, edge_colour=QColor("#ff00ff"), band_colour=QColor("#00ff00"))
+    heat, picture = filled(300), HeatPicture()
+    picture.show(heat, found, 60)
+    image = shown(picture, found)
+    for place in places:
+        row = [QColor(image.pixel(x, round(float(found.y_of(place))))).name() for x in range(200)]
+        assert row.count("#ff00ff") == 100, "every second pair of columns, so that the samples are seen between"
+    assert "#00ff00" not in {QColor(image.pixel(x, y)).name() for x in range(0, 200, 7) for y in range(150)}

@@ -88,6 +88,15 @@ def test_words_on_versions_are_marks_and_void_ones_are_none(cockpit: FakeCockpit
     }
 
 
+def test_a_clock_that_was_set_back_is_a_mark_in_every_chart(qtbot: Any, cockpit: FakeCockpit) -> None:
+    cockpit.latency.set_back = ((NOW_US - MIN, 600.0),)
+    view = shown(qtbot, cockpit, "Time")
+    for name in ("Time", "Environments"):
+        view.show_view(name)
+        for chart in view.charts:
+            assert ("clock", "clock set back by 10 min") in {(m.kind, m.text) for m in chart.overlay.marks}
+
+
 def test_freezes_and_sessions_in_sight_are_spans(cockpit: FakeCockpit) -> None:
     venue = Venue(cockpit)
     assert venue.spans("production", NOW_US - HOUR, NOW_US) == ()
@@ -303,9 +312,12 @@ def test_few_samples_are_not_told_as_if_known(qtbot: Any, cockpit: FakeCockpit) 
 def test_the_distribution_says_what_is_missing(qtbot: Any, cockpit: FakeCockpit) -> None:
     view = shown(qtbot, cockpit, "Distribution")
     page = view.page
-    assert "kept in memory for two hours" in page.view.empty
+    assert "kept for a day" in page.view.empty
     view.node.setCurrentIndex(1)
-    assert "single nodes are not kept" in page.view.empty
+    view.operation.setCurrentIndex(1)
+    assert "choose all operations, or all nodes" in page.view.empty
+    view.operation.setCurrentIndex(0)
+    assert "choose" not in page.view.empty
     view.node.setCurrentIndex(0)
     cockpit.store.merge("deployments", {PLACE: Fact((), NOW_US, "deployer")})
     measure(cockpit, 10)

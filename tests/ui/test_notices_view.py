@@ -16,6 +16,7 @@ from ui import theme
 from ui.views import looking
 from ui.views.notices import NoticesView
 from ui.widgets.notice_bar import NoticeBar
+from ui.widgets.shapes import elide_mode
 
 PLACE = "order-gateway@production"
 EVIL = "<b>x</b>\x1b[31m\u202e\nnext"
@@ -247,3 +248,10 @@ def test_a_bar_of_its_own_has_no_button(qtbot: Any, cockpit: Any) -> None:
     bare.show_notice(cockpit.notices.tell(Severity.ERROR, "Bad", ""))
     bare.look()
     assert not bare.look_button.isVisible()
+
+
+def test_sentences_lose_their_end_and_names_their_middle() -> None:
+    for words in ("p99 of order-gateway in production left its band", "2 of 4 nodes are silent"):
+        assert elide_mode(words) is Qt.TextElideMode.ElideRight
+    for name in ("order-gateway-production-1", "order-gateway-1 (order-gateway, production)", ""):
+        assert elide_mode(name) is Qt.TextElideMode.ElideMiddle

@@ -13,6 +13,7 @@ from ui import theme
 from ui.widgets.chart_scale import Scale
 from ui.widgets.strip import Columns, Strip
 from ui.widgets.strip_paint import Look, StripPicture, Stroke
+from ui.widgets.strip_rows import Rows
 
 GROUND = QColor("#171c23")
 
@@ -161,6 +162,25 @@ def test_zoomed_and_panned_equals_painted_column_by_column(ratio: float, calm: f
                 drawn += 1
             end += int(random.integers(-250, 250))
     assert drawn == 20
+
+
+def test_rows_that_are_alike_are_painted_at_once_and_nobody_sees_it(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, found = np.arange(30_000) / 10, look(width=200, step_s=10.0)
+    values = np.full((4, len(at)), np.nan)
+    values[0], values[1] = 1.0 + at % 2, 3.5 + 5.5 * (np.arange(len(at)) % 2)
+    values[0, 20_000] = 2.9
+    series, picture, reference = Series(len(at), 4), StripPicture(), ByColumns()
+    series.extend(at, values)
+    seen: list[int | None] = []
+    real = Rows.single
+    monkeypatch.setattr(Rows, "single", lambda rows: seen.append(real(rows)) or seen[-1])
+    picture.show(series, found, 290)
+    reference.show(series, found, 290)
+    assert shown(picture, found) == shown(reference, found)
+    body = found.strokes[1]
+    assert body is not None
+    assert body.colour.rgb() in seen, "the inside of a curve that is dense"
+    assert found.ground.rgb() in seen
 
 
 def test_panning_paints_only_what_comes_into_sight(qapp: QApplication) -> None:

@@ -103,6 +103,7 @@ def test_what_became_worse_comes_first_with_its_change_marked(view: ChecksView, 
     page = fill(view, cockpit)
     rows = page.measures.rows_model.rows
     assert (page.heading.word, page.heading.text) == ("bad", f"{SERVICE}: 1 measure became worse")
+    assert page.chart.height() >= page.chart.sizeHint().height()
     assert [(state_word(r), short_name(r.line)) for r in rows[:1]] == [("worse", "suite unit")]
     assert "(+29 %)" in page.about.whole
     assert "since 1.6.0" in page.about.whole

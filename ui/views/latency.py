@@ -117,7 +117,7 @@ class LatencyView(View):
         row = QHBoxLayout()
         row.setSpacing(4)
         self.node, self.operation = QComboBox(self), QComboBox(self)
-        for combo, name, width in ((self.node, "Node", 108), (self.operation, "Operation", 128)):
+        for combo, name, width in ((self.node, "Node", 120), (self.operation, "Operation", 124)):
             combo.setAccessibleName(name)
             combo.setMinimumWidth(width)
             combo.setMaximumWidth(WIDEST_PX)
@@ -350,7 +350,7 @@ class LatencyView(View):
             stale=f"stale, {age_text(fact.age_s(now_us))} old" if fact and fact.stale(now_us) else "",
             band=fact.value.band if fact and whole else None,
             pair=pair,
-            marks=marks_at(self.state, self.service, self.environment, now_us),
+            marks=marks_at(self.state, self.service, self.environment, now_us, self.cockpit.latency.set_back),
             spans=self._venue.spans(self.environment, int(start_s * 1e6), int(self._end_s * 1e6)),
             empty=self._empty_words(page),
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cockpit.domain.calendar import DAY_US
 from cockpit.domain.sessions import Session, sessions
 from cockpit.services.alerts import alerts_at
 from cockpit.services.calendars import freezes_between
-from ui.models.text import plain
+from ui.models.text import duration_text, plain
 from ui.widgets.chart_marks import Mark, Span
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _STEP_US = 600_000_000
 _KEPT = 32
 
 
-def marks_at(state: AppState, service: str, environment: str, now_us: int) -> tuple[Mark, ...]:
-    """Deployments, rollbacks, words on versions and alerts of a place."""
+def marks_at(state: AppState, service: str, environment: str, now_us: int, set_back: Sequence[tuple[int, float]] = ()) -> tuple[Mark, ...]:
+    """Deployments, rollbacks, words on versions and alerts of a place, and when the clock was set back by how many seconds."""
     known = state.deployments.get(f"{service}@{environment}")
     marks = []
     for d in known.value if known is not None else ():
@@ -36,7 +37,8 @@ def marks_at(state: AppState, service: str, environment: str, now_us: int) -> tu
             kind = "approval" if a.approved else "rejection"
             marks.append(Mark(a.at_us, kind, f"{kind} {plain(a.version, 40)} by {plain(a.name or a.who, 40)}"))
     firing = alerts_at(state, service, environment, now_us).firing
-    return (*marks, *(Mark(a.since_us, "alert", plain(a.name, 40)) for a in firing if a.since_us))
+    clock = (Mark(at_us, "clock", f"clock set back by {duration_text(by_s)}") for at_us, by_s in set_back)
+    return (*marks, *(Mark(a.since_us, "alert", plain(a.name, 40)) for a in firing if a.since_us), *clock)
 
 
 class Venue:

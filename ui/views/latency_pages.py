@@ -11,13 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QBoxLayout, QWidget
 
 from cockpit.domain.facts import place
+from ui.bridge import turns_here
 from ui.models.text import ms_text, percent_text, plain, rate_text
 from ui.views.latency_feed import LatencyFeed
 from ui.widgets.chart_marks import Mark, Span
+from ui.widgets.chart_math import time_label
 from ui.widgets.time_chart import CurveSpec, TimeChart
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from cockpit.services.pairs import Pair
 
 ALL = "*"
+UNSAID = 0.05  # of a window may lie before the first sample without a word
+NO_SAMPLES = "Of a single node the samples of all operations are kept together: choose all operations, or all nodes."
 QUANTILES = (("p50_ms", "p50", "p50"), ("p90_ms", "p90", "p90"), ("p99_ms", "p99", "p99"), ("p999_ms", "p99.9", "p999"))
 
 
@@ -71,10 +75,7 @@ class LatencyPage(QWidget):
         self.shifts: tuple[float, ...] = ()  # of each chart: its times less those of the first
         self._changed = changed
         self._drawn: tuple[object, ...] = ()
-        self._waiting: list[Callable[[], None]] = []
-        self._turn = QTimer(self)
-        self._turn.setSingleShot(True)
-        self._turn.timeout.connect(self._draw_next)
+        self._waiting: dict[int, Callable[[], None]] = {}
         self.box = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
         self.box.setContentsMargins(0, 0, 0, 0)
         self.box.setSpacing(4)
@@ -110,19 +111,19 @@ class LatencyPage(QWidget):
         """Do these, what goes on by itself one a turn; at once where a person changed what is seen."""
         looks = (scope.series, scope.end_s - scope.start_s, scope.heat, scope.log, scope.stale, scope.marks, len(steps))
         before, self._drawn = self._drawn, looks
-        self._waiting = list(steps)
+        # those that were not drawn yet keep their place
+        self._waiting = {number: steps[number] for number in self._waiting if number < len(steps)} | dict(enumerate(steps))
         if scope.follow and before == looks:
-            self._turn.start(0)
+            turns_here().soon(self._draw_next)
             return
         while self._waiting:
             self._draw_next()
 
-    @Slot()
     def _draw_next(self) -> None:
         if self._waiting:
-            self._waiting.pop(0)()
+            self._waiting.pop(next(iter(self._waiting)))()
         if self._waiting:
-            self._turn.start(0)
+            turns_here().soon(self._draw_next)
 
     def _hovered(self, number: int, at_s: float | None) -> None:
         for chart, shift in zip(self.charts, self.shifts, strict=True):
@@ -176,18 +177,36 @@ class TimePage(LatencyPage):
         """Show the series, its band and its marks; what goes on by itself a chart a turn, so that no hand waits for all three."""
         window = (scope.start_s, scope.end_s)
         at_us, columns = self.read(self.feeds[0], scope.series, window)
-        self.take_turns([partial(self._draw_chart, chart, scope, at_us, columns) for chart in self.charts], scope)
+        steps: list[Callable[[], None]] = []
+        for chart in self.charts:
+            steps += [partial(self._fill_chart, chart, scope, at_us, columns), partial(chart.set_range, *window, scope.follow)]
+        self.take_turns(steps, scope)
 
-    def _draw_chart(self, chart: TimeChart, scope: Scope, at_us: Any, columns: Any) -> None:
-        first, band = self.charts[0], scope.band
+    def _fill_chart(self, chart: TimeChart, scope: Scope, at_us: Any, columns: Any) -> None:
+        first = self.charts[0]
         chart.set_marks(scope.marks, named=chart is first)
         chart.set_spans(scope.spans)
         chart.set_stale(scope.stale)
         chart.set_empty(scope.empty[0], scope.empty[1] if chart is first else "")
         chart.set_data(at_us, columns)
         if chart is first:
-            name = f"band of {plain(band.version, 40)}" if band and band.version else "band"
-            chart.set_log(scope.log)
-            chart.set_band(band.low_ms if band else None, band.high_ms if band else None, name)
-            chart.set_heat(self.cockpit.latency.heat(scope.series) if scope.heat else None)
-        chart.set_range(scope.start_s, scope.end_s, scope.follow)
+            self._draw_band(chart, scope)
+            self._draw_heat(chart, scope)
+
+    def _draw_band(self, chart: TimeChart, scope: Scope) -> None:
+        band = scope.band
+        chart.set_log(scope.log)
+        name = f"band of {plain(band.version, 40)}" if band and band.version else "band"
+        chart.set_band(band.low_ms if band else None, band.high_ms if band else None, name)
+
+    def _draw_heat(self, chart: TimeChart, scope: Scope) -> None:
+        """All samples in place of the quantiles, and from when on there are any; the quantiles where none are kept of this."""
+        heat = self.cockpit.latency.heat(scope.series) if scope.heat else None
+        chart.set_heat(heat)
+        chart.readout.setToolTip("" if heat is not None or not scope.heat else NO_SAMPLES)
+        if heat is None:
+            chart.set_title("Quantiles only" if scope.heat else "Latency")
+            return
+        late = heat.end and heat.first_s > scope.start_s + UNSAID * (scope.end_s - scope.start_s)
+        chart.set_title(f"Samples since {time_label(heat.first_s, 60)}" if late else "All samples")
+        chart.set_empty("No samples in this window", "They are kept for a day, as they come, while this window is open.")

@@ -60,7 +60,7 @@ class PlacesPage(LatencyPage):
         for name, chart, feed in zip(names, self.charts, self.feeds, strict=True):
             here = replace(scope, environment=name, node=ALL)
             chart.set_data(*self.read(feed, here.series, window))
-            chart.set_marks(marks_at(state, scope.service, name, scope.now_us))
+            chart.set_marks(marks_at(state, scope.service, name, scope.now_us, self.cockpit.latency.set_back))
             chart.set_spans(self._venue.spans(name, int(window[0] * 1e6), int(window[1] * 1e6)))
             fact = state.latency.get(place(scope.service, name))
             late = fact is not None and fact.stale(scope.now_us)

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 from cockpit.domain.metrics import Histogram, quantile_s
 from ui.models.text import count_text, duration_text, plain
-from ui.views.latency_pages import ALL, LatencyPage, Scope
+from ui.views.latency_pages import ALL, NO_SAMPLES, LatencyPage, Scope
 from ui.widgets.distribution import DistributionView, quantile_text
 from ui.widgets.texts import Text
 
@@ -64,6 +64,16 @@ def histogram_of(heat: Heat | None, window: tuple[int, int] | None) -> Histogram
     return Histogram(heat.bounds_s, tuple(np.cumsum(counts).tolist()))
 
 
+def samples_words(scope: Scope, heat: Heat | None) -> str:
+    """Why there are no samples to be seen, and where there are some."""
+    if scope.node != ALL and scope.operation != ALL:
+        return NO_SAMPLES
+    if heat is None or not heat.end:
+        return "No samples yet: they are kept for a day, as they come, while this window is open."
+    since = duration_text(max(0.0, scope.now_us / 1e6 - heat.first_s))
+    return f"No samples in this window: they are kept for a day while this window is open, from {since} ago on."
+
+
 class SpreadPage(LatencyPage):
     """The curves, the percentiles as numbers below, and what is compared in words above. Goes on while the view follows."""
 
@@ -100,7 +110,7 @@ class SpreadPage(LatencyPage):
 
     def draw(self, scope: Scope) -> None:
         """Show the pair of this window."""
-        heat = self.cockpit.latency.heat(f"{scope.service}@{scope.environment}/{ALL}/{scope.operation}") if scope.node == ALL else None
+        heat = self.cockpit.latency.heat(scope.series)
         first_us = int(heat.first_s * 1e6) if heat is not None and heat.end else int(scope.now_us)
         sides = sides_of(scope, first_us)
         both = histogram_of(heat, sides.candidate), histogram_of(heat, sides.baseline)
@@ -115,19 +125,9 @@ class SpreadPage(LatencyPage):
         self._tell(both, names)
 
     def _empty(self, scope: Scope, heat: Heat | None) -> str:
-        if scope.node != ALL:
-            return "The samples of single nodes are not kept: choose all nodes. The quantiles of a node: Time."
-        if heat is None or not heat.end:
-            return (
-                scope.empty[0]
-                if self.cockpit.store.state.starting
-                else "No samples yet: they are kept in memory for two hours as they come."
-            )
-        return (
-            "No samples in this window: they are kept in memory for two hours, from "
-            + duration_text(max(0.0, scope.now_us / 1e6 - heat.first_s))
-            + " ago on."
-        )
+        if self.cockpit.store.state.starting:
+            return scope.empty[0]
+        return samples_words(scope, heat)
 
     def _tell(self, both: tuple[Histogram | None, Histogram | None], names: tuple[str, str]) -> None:
         for row, (histogram, name, role) in enumerate(zip(both, names, ("candidate", "baseline"), strict=True), start=1):

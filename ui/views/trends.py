@@ -42,7 +42,7 @@ class TrendsPage(QWidget):
         self._said = ("", "")
         self.next_us = 0  # when the first acknowledgement that is seen is over; 0 where none is
         self.heading = StateLabel("title", self)
-        self.close_button = button("Back to the run", self, tip="T")
+        self.close_button = button("Back", self, tip="Back to the run (T)")
         self.time_button = button("Over time", self, checkable=True, tip="Over time instead of run by run: zoom, read, export")
         self.time: TrendsTime | None = None
         self.loader = ChartLoader(self)
@@ -83,13 +83,14 @@ class TrendsPage(QWidget):
         head = bar(self.heading, self.time_button, self.close_button)
         head.setStretchFactor(self.heading, 1)
         box.addLayout(head)
-        for widget in (self.passed, self.about, self.known, self.chart):
+        for widget in (self.passed, self.about, self.known):
             box.addWidget(widget)
+        box.addWidget(self.chart, 1)
         split = split_of("trends", self, self.measures, self.flaky, sizes=(260, 110))
         self.measures.setMinimumHeight(3 * ROW_PX)
         self.flaky.setMinimumHeight(2 * ROW_PX)
         split.setStretchFactor(0, 1)
-        box.addWidget(split, 1)
+        box.addWidget(split, 2)
         form = bar(self.until, self.acknowledge_button, self.end_button)
         form.insertWidget(0, self.reason, 1)
         box.addLayout(form)
@@ -108,7 +109,7 @@ class TrendsPage(QWidget):
         self.time = TrendsTime(self)
         self.time.said.connect(self._noted)
         box: Any = self.layout()
-        box.insertWidget(box.indexOf(self.chart), self.time, 1)
+        box.insertWidget(box.indexOf(self.chart), self.time, 2)
         self.refresh()
 
     def _noted(self, words: str) -> None:

@@ -23,6 +23,7 @@ _LINES = {
     "rejection": Qt.PenStyle.DashDotLine,
     "regression": Qt.PenStyle.DashLine,
     "improvement": Qt.PenStyle.DashLine,
+    "clock": Qt.PenStyle.DotLine,
 }
 _BAD = ("alert", "rejection", "regression")
 SIGNS = {
@@ -35,6 +36,7 @@ SIGNS = {
     "rejection": "◆",
     "freeze": "‖",
     "session": "",
+    "clock": "↺",
 }
 JOINED = "joined"
 
@@ -96,7 +98,7 @@ def paint_lines(painter: QPainter, theme: Theme, marks: Sequence[Mark], area: QR
 
 
 def paint_label(painter: QPainter, theme: Theme, words: str, x: float, area: QRectF, taken: list[QRectF]) -> None:
-    """Words beside a line at the top, below those that stand there already; left of it where there is no room on the right."""
+    """Words beside a line at the top, below those that stand there already, in the upper half; left of it where no room is right."""
     face = font("muted")
     metrics = QFontMetrics(face)
     text = metrics.elidedText(words, Qt.TextElideMode.ElideMiddle, _LABEL_PX)
@@ -105,8 +107,8 @@ def paint_label(painter: QPainter, theme: Theme, words: str, x: float, area: QRe
         box.moveRight(x - 3)
     while any(box.intersects(other) for other in taken):
         box.translate(0, box.height() + 2)
-    if box.bottom() > area.bottom():
-        return
+        if box.bottom() > area.center().y():
+            return  # words must not hide what they are about; the line stands, and names itself under the crosshair
     taken.append(box)
     painter.setFont(face)
     painter.fillRect(box, theme.raised)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _TIME_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 _LADDER = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+MOST_TICKS = 12  # steps of a vertical axis, however high
+MOST_TIMES = 20  # labels of a time axis, however wide
 GAP_FACTOR = 4.0  # a stretch without samples longer than so many usual distances is a gap, not a line
 
 
@@ -102,18 +104,23 @@ def round_top(value: float, before: float = 0.0) -> float:
 
 
 def value_ticks(top: float, pixels: int) -> list[float]:
-    """Round values from 0 to `top`, at least 28 pixels apart."""
-    most = max(1, pixels // 28)
+    """Round values from 0 to `top`, at least 28 pixels apart and at most MOST_TICKS."""
+    most = max(1, min(MOST_TICKS, pixels // 28))
     power = 10.0 ** math.floor(math.log10(top / most)) if top > 0 else 1.0
     fitting = [f * power for f in (1, 2, 2.5, 4, 5, 10, 20) if top / (f * power) <= most + 1e-9]
     even = [s for s in fitting[:3] if abs(top / s - round(top / s)) < 1e-9]
     step = even[0] if even else fitting[0]
+    if step > top > 0:
+        # room for one: a round value within
+        power = 10.0 ** math.floor(math.log10(top) + 1e-9)
+        step = max(f * power for f in (1, 2, 5) if f * power <= top * (1 + 1e-9))
+        return [0.0, step]
     return [i * step for i in range(int(top / step + 1e-9) + 1)]
 
 
 def time_step_s(span_s: float, pixels: int) -> int:
-    """The distance of time labels, at least 92 pixels."""
-    wanted = span_s * 92 / max(1, pixels)
+    """The distance of time labels: at least 92 pixels, and no more than MOST_TIMES labels."""
+    wanted = span_s * max(92 / max(1, pixels), 1 / MOST_TIMES)
     return next((s for s in _TIME_STEPS_S if s >= wanted), _TIME_STEPS_S[-1])
 
 

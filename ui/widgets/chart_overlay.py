@@ -10,7 +10,7 @@ from PySide6.QtCore import QLineF, QPoint, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ui.bridge import guarded
+from ui.bridge import guarded, turns_here
 from ui.models.text import plain
 from ui.theme import Theme, font, theme_of
 from ui.widgets.chart_marks import Mark as Mark
@@ -206,7 +206,8 @@ class ReadOut(QWidget):
         changed = (when, tuple(values)) != (self._when, self._values)
         if changed:
             self._when, self._values = when, tuple(values)
-            self.update()
+            # not together with the curves
+            turns_here().soon(self.update)
         return changed
 
     @guarded

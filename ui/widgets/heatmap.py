@@ -15,7 +15,7 @@ import numpy as np
 from PySide6.QtGui import QColor
 
 from ui.theme import Theme, blend
-from ui.widgets.strip_paint import StripPicture, Stroke
+from ui.widgets.strip_paint import StripPicture, Stroke, dotted
 
 if TYPE_CHECKING:
     from cockpit.domain.heat import Heat
@@ -37,7 +37,16 @@ def limits_ms(bounds_s: Sequence[float]) -> tuple[float, float]:
 
 
 class HeatPicture(StripPicture):
-    """A StripPicture of a Heat: its look's strokes are the colours of few, many and most samples."""
+    """A StripPicture of a Heat: its look's strokes are the colours of few, many and most samples. The band has its edges alone."""
+
+    _revision = 0
+
+    def _stale(self, before: int, end: int) -> list[tuple[int, int]]:
+        heat, look = self._series, self._look
+        if heat is None or look is None or heat.revision == self._revision:
+            return super()._stale(before, end)
+        self._revision = heat.revision
+        return [(end - look.width, end)]
 
     def _by_rows(self) -> bool:
         return False
@@ -57,6 +66,11 @@ class HeatPicture(StripPicture):
         inks = tuple(stroke.colour.rgb() for stroke in look.strokes if stroke is not None)
         buckets = _buckets(look.low, look.high, look.height, heat.bounds_s)
         _shades(look.ground.rgb(), inks)[shade].take(buckets, axis=1, out=lying, mode="clip")
+        if look.edge_colour is not None:
+            solid = dotted(columns)
+            for row in (round(float(look.y_of(place))) for place in look.band or ()):
+                if 0 <= row < look.height:
+                    lying[solid, row] = look.edge_colour.rgb()
 
 
 @lru_cache(maxsize=16)

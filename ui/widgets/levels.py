@@ -13,12 +13,14 @@ from ui.bridge import guarded
 from ui.models.text import duration_text, percent_text, plain, time_text, tooltip_text
 from ui.models.trends import value_text
 from ui.theme import Theme, font, theme_of
+from ui.widgets.chart_math import value_ticks
 from ui.widgets.shapes import fill, paint_shape, paint_state
 
 _DOT = 2.5
 _LEAST = 7.0  # pixels a run
 _MOST = 40.0
 _GAP = 8
+_TICK_PX = 36.0  # between two values of the scale, at least
 
 
 class _Runs(QWidget):
@@ -138,6 +140,7 @@ class LevelChart(_Runs):
         self._line: Line | None = None
         self._chosen = -1
         self._empty = ""
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding)
 
     def show_line(self, line: Line | None, chosen: int = -1, empty: str = "") -> None:
         """Show a measure; `chosen` is the index of the change that is looked at, `empty` what stands here without a measure."""
@@ -201,7 +204,7 @@ class LevelChart(_Runs):
         assert line is not None  # noqa: S101 - as above
         low, top = self._range()
         high = painter.fontMetrics().height()
-        for value in (low, low + (top / 1.08 - low) / 2, top / 1.08):
+        for value in (low, *(tick for tick in value_ticks(top, round(plot.height() * 28 / _TICK_PX)) if tick > low)):
             y = self._y(plot, value)
             painter.setPen(QPen(theme.line, 1, Qt.PenStyle.SolidLine if value == low else Qt.PenStyle.DotLine))
             painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))

@@ -7,7 +7,13 @@ from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from ui.theme import Theme, state_of
 
+SENTENCE = 3  # spaces that make one
 SIZE = 10.0  # side of a shape in table rows, in device independent pixels
+
+
+def elide_mode(text: str) -> Qt.TextElideMode:
+    """Names are cut in the middle, for their ends tell them apart; sentences at the end, for they are read from the beginning."""
+    return Qt.TextElideMode.ElideRight if text.count(" ") >= SENTENCE else Qt.TextElideMode.ElideMiddle
 
 
 def fill(painter: QPainter, box: QRect | QRectF, colour: QColor) -> None:

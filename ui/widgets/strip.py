@@ -146,8 +146,9 @@ class Strip(QWidget):
         for tick in scale.ticks(area.height()):
             value = scale.value_of(tick)
             share = scale.share(value)
-            if -1e-9 <= share <= 0.94:  # one at the very top would be cut in half
-                y = area.bottom() - share * area.height()
+            if -1e-9 <= share <= 1 + 1e-9:
+                # one at the very top would be cut in half
+                y = max(area.bottom() - share * area.height(), area.top() + 8)
                 self._words.draw(painter, QRectF(0, y - 10, area.left() - 5, 20), RIGHT, self._tick_text(value), "muted")
 
     def _paint_times(self, painter: QPainter, area: QRect) -> None:

@@ -97,7 +97,9 @@ class StripPicture:
         if whole:
             if (self.image.width(), self.image.height()) != (width, look.height):
                 self.image = QImage(width, look.height, QImage.Format.Format_RGB32)
-            self._look, self._series, self._grounds, self._origin, self._pending = look, series, None, end - width, None
+            if self._look is None or replace(look, width=self._look.width, step_s=self._look.step_s) != self._look:
+                self._grounds = None
+            self._look, self._series, self._origin, self._pending = look, series, end - width, None
         before, self._end = self._end, end
         self.changed = [(end - width, end)] if whole else self._stale(before, end)
         for first, last in self.changed:
@@ -154,7 +156,7 @@ class StripPicture:
         if look is None:
             return
         lying[:] = grounds.plain
-        lying[_dotted(columns)] = grounds.dotted
+        lying[dotted(columns)] = grounds.dotted
         if self._series is None:
             return
         spans, colours = self._spans(columns), _colours(look)
@@ -178,7 +180,7 @@ class StripPicture:
         if self._pending is None or self._look is None:
             return
         (columns, spans), self._pending = self._pending, None
-        ring, solid, done = _pixels(self.image), _dotted(columns), 0
+        ring, solid, done = _pixels(self.image), dotted(columns), 0
         for x, count in self._places(columns):
             piece = slice(done, done + count)
             Rows(spans.part(piece), _colours(self._look), self._ground(), solid[piece]).paint(ring[:, x : x + count], 0)
@@ -187,13 +189,18 @@ class StripPicture:
     def _draw_pending(self, painter: QPainter, x: float, y: float, look: Look, pending: tuple[Indices, Spans]) -> None:
         """Paint all of it to the screen without the ring: a picture that is zoomed is another one the next moment."""
         columns, spans = pending
-        rows = Rows(spans, _colours(look), self._ground(), _dotted(columns))
+        rows = Rows(spans, _colours(look), self._ground(), dotted(columns))
         band = QImage(look.width, _BAND, QImage.Format.Format_RGB32)
-        pixels = _pixels(band)
-        for first in range(0, look.height, _BAND):
-            count = min(_BAND, look.height - first)
-            rows.paint(pixels[:count], first)
-            painter.drawImage(QPointF(x, y + first), band, QRectF(0, 0, look.width, count))
+        pixels, done = _pixels(band), 0
+        for calm, upto in (*rows.calm, (look.height, look.height)):
+            for first in range(done, calm, _BAND):
+                count = min(_BAND, calm - first)
+                rows.paint(pixels[:count], first)
+                painter.drawImage(QPointF(x, y + first), band, QRectF(0, 0, look.width, count))
+            colour = rows.single()
+            done = calm if colour is None else upto
+            if colour is not None:
+                painter.fillRect(QRectF(x, y + calm, look.width, upto - calm), QColor.fromRgb(colour))
 
     def _ground(self) -> Grounds:
         """The columns without any curve, made once for each look."""
@@ -201,8 +208,8 @@ class StripPicture:
             look = self._look
             assert look is not None  # noqa: S101 - for the type checker: asked while painting a look
             plain, bare = _ground_row(look, None), replace(look, ticks=())
-            dotted = _ground_row(look, look.edge_colour) if look.band is not None else plain
-            self._grounds = Grounds(plain, dotted, _ground_row(bare, None))
+            edged = _ground_row(look, look.edge_colour) if look.band is not None else plain
+            self._grounds = Grounds(plain, edged, _ground_row(bare, None))
         return self._grounds
 
     def _spans(self, columns: Indices) -> Spans:
@@ -243,7 +250,7 @@ class StripPicture:
         return region is None or QRegion(QRect(int(x), int(y), look.width, look.height)).subtracted(region).isEmpty()
 
 
-def _dotted(columns: Indices) -> Values:
+def dotted(columns: Indices) -> Values:
     """On which columns the band has edges."""
     answer: Values = columns // 2 % 2 == 0
     return answer

@@ -6,7 +6,7 @@ Equal, pixel for pixel, to the same columns painted by `strip_paint` one by one.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec import Struct
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cockpit.domain.series import Indices, Values
 
 _BITS = 5  # of a change's key, for the number of its curve
-_PLACES = 18  # bits of its place among all that could be; the others are for rows
+_CALM = 16  # so many rows that are alike are worth being looked for
 
 
 class Grounds(Struct, frozen=True):
@@ -56,16 +56,26 @@ class Rows:
     def __init__(self, spans: Spans, colours: Values, grounds: Grounds, solid: Values) -> None:
         self._grounds, self._solid = grounds, solid
         base, height = grounds.base, len(grounds.base)
-        rows, self._where, self._shades = _changes(spans, colours, base)
-        self._bounds = np.searchsorted(rows, np.arange(height + 1)).tolist()
+        bounds, self._where, self._shades = _changes(spans, colours, base)
+        self._bounds = bounds.tolist()
         turns = np.flatnonzero(base[1:] != base[:-1]) + 1
         self._turns = frozenset(turns.tolist())
-        changed = np.zeros(height, dtype=bool)
-        changed[rows] = changed[turns] = True
+        changed = bounds[1:] > bounds[:-1]
+        changed[turns] = True
         self._stops = np.flatnonzero(changed).tolist()
         self._lines = np.flatnonzero((grounds.plain != base) | (grounds.dotted != base)).tolist()
         self._soft = soft_pixels(spans, colours)
         self._above = np.full(len(solid), base[0])
+        busy = changed
+        busy[self._lines] = True
+        for soft in self._soft:
+            busy[soft.rows[(soft.rows >= 0) & (soft.rows < height)]] = True
+        self.calm = _runs(~busy)  # where every row is as the one above, first and last
+
+    def single(self) -> int | None:
+        """The colour of the row painted last where it has but one: the calm rows that follow have it too."""
+        colour = self._above[0]
+        return int(colour) if (self._above == colour).all() else None
 
     def paint(self, pixels: Values, first: int) -> None:
         """Paint as many rows as `pixels` has, the first of which is `first`: the one after those painted before."""
@@ -128,7 +138,7 @@ def soft_pixels(spans: Spans, colours: Values) -> tuple[Soft, ...]:
 
 
 def _changes(spans: Spans, colours: Values, base: Values) -> tuple[Indices, Indices, Values]:
-    """Where a column's colour becomes another on the way down: rows in order, columns, colours."""
+    """Where a column's colour becomes another on the way down, in the order of rows: where each row begins, columns, colours."""
     height, (columns, curves) = len(base), spans.starts.shape
     keys = np.empty((columns, 2 * curves), dtype=np.int32)
     number = np.arange(curves, dtype=np.int32)
@@ -139,23 +149,27 @@ def _changes(spans: Spans, colours: Values, base: Values) -> tuple[Indices, Indi
     # a curve begins where its bit comes and ends where it goes; the highest bit is the curve on top
     inside = np.bitwise_xor.accumulate(np.left_shift(np.uint32(1), (keys & ((1 << _BITS) - 1)).astype(np.uint32)), axis=1)
     shades = _on_top(colours).take(inside)
-    counts = rows < height
+    # sorting numbers that hold their places is several times faster than sorting places
+    kind: Any = np.uint32 if rows.size < 1 << 18 else np.uint64
+    bits = 18 if kind is np.uint32 else 40
+    joined: Values = (rows.astype(kind) << kind(bits)) | np.arange(rows.size, dtype=kind).reshape(rows.shape)
     # of several changes at one place the last one tells
-    counts[:, :-1] &= rows[:, 1:] != rows[:, :-1]
-    some = np.flatnonzero(counts)
-    found = rows.ravel()[some]
-    if rows.size < 1 << _PLACES:
-        # sorting numbers that hold their places is several times faster than sorting places
-        joined = (found.astype(np.uint32) << np.uint32(_PLACES)) | some.astype(np.uint32)
-        joined.sort()
-        found, some = (joined >> np.uint32(_PLACES)).astype(np.int64), (joined & np.uint32((1 << _PLACES) - 1)).astype(np.int64)
-    else:
-        order = np.argsort(found, kind="stable")
-        found, some = found[order], some[order]
-    chosen = shades.ravel()[some]
-    ground = chosen == 0
-    chosen[ground] = base[found[ground]]
-    return found, some // (2 * curves), chosen
+    joined[:, :-1][rows[:, 1:] == rows[:, :-1]] = np.iinfo(kind).max
+    joined = joined.ravel()
+    joined.sort()
+    bounds: Indices = np.searchsorted(joined, np.arange(height + 1).astype(kind) << kind(bits))
+    joined = joined[: bounds[-1]]
+    places: Values = joined & kind((1 << bits) - 1)
+    chosen = shades.ravel().take(places)
+    ground = np.flatnonzero(chosen == 0)
+    chosen[ground] = base[joined[ground] >> kind(bits)]
+    return bounds, (places // kind(2 * curves)).astype(np.int64), chosen
+
+
+def _runs(wanted: Values) -> list[tuple[int, int]]:
+    """Where many in a row are wanted: first, and the one after the last."""
+    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False)).reshape(-1, 2)
+    return [(int(first), int(last)) for first, last in edges if last - first >= _CALM]
 
 
 def _on_top(colours: Values) -> Values:

@@ -241,7 +241,8 @@ class TimeChart(QWidget):
         named = known if len(self._curves) > 1 and self._heat is None else []
         band = (self._band_name, self._y_of(self._band[1], area)) if self._band is not None else ("", 0.0)
         ends = tuple(EndLabel(c.title, c.tone, self._y_of(last[c.name], area)) for c in named)
-        self.overlay.tell(self.strip.span, area, ("", "") if known or self._heat else self._empty, ends, band)
+        seen = bool(known) if self._heat is None else self._heat.any_between(*self._window)
+        self.overlay.tell(self.strip.span, area, ("", "") if seen else self._empty, ends, band)
 
     def _y_of(self, value: float, area: QRectF) -> float:
         return area.bottom() - self._scale.share(value) * area.height()
