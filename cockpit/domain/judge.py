@@ -204,14 +204,16 @@ class Judge:
     def _open(self, now_us: int, after_s: float) -> Verdict:
         """Not worse as far as can be seen: how far that is, by the operation that shows least."""
         enough, limit = self._enough, math.log(self.policy.limit)
-        blind = max(self._operations.values(), key=lambda o: (o.smallest(enough), o.seconds_until(limit, enough)))
+        known = list(self._operations.values())
+        called = [operation for operation in known if operation.called] or known
+        blind = max(called, key=lambda o: (o.smallest(enough), o.seconds_until(limit, enough)))
         smallest, wait_s = blind.smallest(enough), blind.seconds_until(limit, enough) * self.policy.look_s
-        strange = next((o for o in self._operations.values() if o.strange), None)
+        strange = next((o for o in called if o.strange), None)
         if strange is not None:
             words = f"cannot tell: {strange.name} never saw the load of now on the version before, and no node runs that any more"
             return Verdict(UNSURE, words, now_us, after_s, strange.name)
         highest: Interval | None = None
-        for operation in self._operations.values():
+        for operation in called:
             found = operation.bounds()
             if found is None or found.high > self.policy.limit:
                 return self._blind(blind, smallest, wait_s, now_us, after_s)

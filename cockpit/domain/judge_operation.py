@@ -253,6 +253,11 @@ class Operation:
         return max(units * self._looks / seconds if seconds else math.inf for units, seconds in found)
 
     @property
+    def called(self) -> bool:
+        """Whether anybody ever called it, on either side: one that nobody uses keeps no version from being fine."""
+        return self.seen > 0 or self._learned is not None
+
+    @property
     def missing(self) -> str:
         """Why nothing can be said of when."""
         return "more requests are needed" if self.seen else "no request of it was seen, one is needed"

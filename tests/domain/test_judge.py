@@ -65,6 +65,17 @@ def test_an_operation_that_is_gone_from_the_candidate_keeps_it_from_being_fine()
     assert (verdict.state, verdict.operation) == (UNSURE, "cancel")
 
 
+def test_an_operation_that_nobody_ever_called_keeps_nothing_from_being_fine() -> None:
+    def beside(seen: list[Look]) -> list[Look]:
+        return [replace(k, candidate={**k.candidate, "amend": EMPTY}, baseline={**k.baseline, "amend": EMPTY}) for k in seen]
+
+    judge = Judge(POLICY, START_US, beside(looks(1, START)))
+    assert judged(judge, beside(looks(2, 300, start_s=START)), NO_WORSE).state == NO_WORSE
+    called = replace(looks(3, 1, start_s=START + 301)[0], candidate={"amend": second(Random(1), 50, 0.005)}, baseline={"amend": EMPTY})
+    verdict = judge.look(called)
+    assert (verdict.state, verdict.operation) == (UNSURE, "amend"), "the first call is one that nothing is known of"
+
+
 def test_a_baseline_with_other_buckets_is_no_comparison() -> None:
     judge = Judge(POLICY, START_US)
     for look in looks(2, 200, start_s=START):
