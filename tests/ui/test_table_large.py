@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 from PySide6.QtCore import QCoreApplication, QItemSelectionModel, QPersistentModelIndex, Qt
 from PySide6.QtTest import QAbstractItemModelTester
 
 from ui import theme
-from ui.models import table, table_large, table_words
+from ui.models import table, table_large, table_search, table_words
 from ui.models.table import Column, RowsModel
 from ui.models.table_column import numbered, sortable
 from ui.models.table_tints import MOST, rectangles
@@ -35,6 +36,7 @@ class Item(Struct, frozen=True):
     word: str = ""
     size: Any = 0
     odd: Any = None
+    said: str = ""  # tells rows apart that Python calls equal: 1 and True, 0.0 and -0.0
 
 
 COLUMNS = (
@@ -50,7 +52,7 @@ items = st.builds(
     word=st.sampled_from(TEXTS),
     size=st.sampled_from(VALUES),
     odd=st.sampled_from((*VALUES[:6], *TEXTS[:5], (1, 2))),
-)
+).map(lambda item: replace(item, said=repr(item)))
 deeds = st.one_of(
     st.tuples(st.just("set"), st.lists(items, max_size=14)),
     st.tuples(st.just("change"), st.lists(items, max_size=4)),
@@ -113,7 +115,7 @@ def test_any_sequence_shows_what_the_plain_way_shows(qapp, monkeypatch, many: in
         for key, index in held.items():
             assert (model.key_at(index.row()) == key) if index.isValid() else (model.find(key) < 0), "indexes follow their rows"
     model._timer.stop()
-    model._warmer.stop()
+    model._search.timer.stop()
     del tester
     model.deleteLater()
 
@@ -125,7 +127,7 @@ def model(qapp) -> Iterator[RowsModel]:
     assert found.large
     yield found
     found._timer.stop()
-    found._warmer.stop()
+    found._search.timer.stop()
     found.deleteLater()
 
 
@@ -167,7 +169,7 @@ def test_what_is_far_is_told_without_reading_its_cells(qapp) -> None:
     assert model.tinted(700, 0), "compared when somebody looks"
     assert not model.tinted(14, 0)
     model._timer.stop()
-    model._warmer.stop()
+    model._search.timer.stop()
     model.deleteLater()
 
 
@@ -230,11 +232,11 @@ def test_each_text_is_read_once_and_again_when_its_row_changed(qapp) -> None:
 
 
 def test_texts_are_read_ahead_and_the_timer_rests(qapp, qtbot, monkeypatch) -> None:
-    monkeypatch.setattr(table, "_WARM_ROWS", 1000)
+    monkeypatch.setattr(table_search, "FEW", 1000)
     model = RowsModel(COLUMNS, lambda r: r.id)
     model.set_rows([Item(n, "a") for n in range(3000)])
-    assert model._warmer.isActive()
-    qtbot.waitUntil(lambda: not model._warmer.isActive())
+    assert model._search.timer.isActive()
+    qtbot.waitUntil(lambda: not model._search.timer.isActive())
     assert model._large is not None
     assert model._large.words.unread == 0
     model.deleteLater()
@@ -250,7 +252,7 @@ def test_ages_are_read_again_when_a_filter_begins_late(qapp, monkeypatch) -> Non
     age[0], now[0] = "2 min", now[0] + table_words.FRESH_S + 1
     model.set_filter("2")
     assert model.rowCount() == 2500
-    model._warmer.stop()
+    model._search.timer.stop()
     model.deleteLater()
 
 
@@ -270,7 +272,7 @@ def test_a_column_that_fails_is_sorted_and_searched_all_the_same(qapp, monkeypat
     model.set_filter("1234")
     assert model.rowCount() == 1
     assert len(told) == 1
-    model._warmer.stop()
+    model._search.timer.stop()
     model.deleteLater()
 
 
@@ -312,7 +314,7 @@ def view(qtbot, qapp) -> Iterator[TableView]:
     qtbot.waitExposed(found)
     yield found
     found.rows_model._timer.stop()
-    found.rows_model._warmer.stop()
+    found.rows_model._search.timer.stop()
 
 
 def test_selection_follows_through_sorting_and_filtering(view: TableView) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Slot
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal, Slot
 
 from ui.bridge import guarded
 from ui.models.table_column import Column as Column  # views know it by this module
-from ui.models.table_column import numbered, sortable
-from ui.models.table_tints import Rectangle, Tints, rectangles, runs
+from ui.models.table_column import header, numbered, sortable
+from ui.models.table_search import Search
+from ui.models.table_tints import Looks, Rectangle, Tints, rectangles, runs
 from ui.models.text import tooltip_text
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ _Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
 TINT_S = 2.0  # how long a changed cell stays tinted
 LARGE = 2000  # rows
-_WARM_MS, _WARM_S = 20, 0.002  # rows are read ahead for the filter that often, and that long
-_WARM_ROWS = 10_000  # fewer are read when somebody types
 _ORDER = Qt.SortOrder
 
 
 class RowsModel(QAbstractTableModel):
     """Rows with unique keys (a repeated key is told apart by its count). Selection and scroll survive wherever a key survives."""
+
+    searched = Signal()  # all rows were looked at for the filter in force
 
     def __init__(self, columns: Sequence[Column], key: Callable[[Any], Hashable], parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -40,18 +41,17 @@ class RowsModel(QAbstractTableModel):
         self._given: list[Any] = []
         self._rows: list[Any] = []
         self._keys: list[Hashable] = []
-        self._filter = ""
         self._sort: tuple[int, Qt.SortOrder] = (-1, _ORDER.AscendingOrder)
         self._large: LargeRows | None = None
         self.in_sight: Callable[[], tuple[int, int]] | None = None  # the first and last row that a view shows
-        self._tints = Tints(self._differing)
+        self._looks = Looks(self.columns, self.cell, self.state)
+        self._tints = Tints(self._looks.differing)
         self._broken: set[int] = set()
         self._timer = QTimer(self)
         self._timer.setInterval(250)
         self._timer.timeout.connect(self._fade)
-        self._warmer = QTimer(self)
-        self._warmer.setInterval(_WARM_MS)
-        self._warmer.timeout.connect(self._read_ahead)
+        self._search = Search(self)
+        self._search.found.connect(self._show_found)
 
     # reading ---------------------------------------------------------------------------------------------------------------
 
@@ -76,7 +76,12 @@ class RowsModel(QAbstractTableModel):
     @property
     def filter_text(self) -> str:
         """The filter in force."""
-        return self._filter
+        return self._search.text
+
+    @property
+    def searching(self) -> bool:
+        """Whether rows are still read for the filter in force: more may come."""
+        return self._search.going_on
 
     def find(self, key: Hashable) -> int:
         """The number of the shown row with that key, or -1."""
@@ -134,17 +139,18 @@ class RowsModel(QAbstractTableModel):
         slots = large.slots if large is not None else {key: i for i, key in enumerate(numbered(self._given, self._key))}
         given = large.rows if large is not None else self._given
         newest = {slots[key]: row for key, row in zip(keys, rows, strict=True) if key in slots}
-        if large is None or len(newest) < len(set(keys)):
-            fresh = {key: row for key, row in zip(keys, rows, strict=True) if key not in slots}
+        fresh = {key: row for key, row in zip(keys, rows, strict=True) if key not in slots}
+        if large is None:
             self.set_rows([*(newest.get(i, row) for i, row in enumerate(given)), *fresh.values()])
             return
         changed = [slot for slot, row in newest.items() if given[slot] is not row and given[slot] != row]
         self._put(large, changed, [newest[slot] for slot in changed])
+        self._add(large, list(fresh.values()), list(fresh))
 
     def set_filter(self, text: str) -> None:
         """Show only rows where each word of `text` stands in some cell; case does not matter."""
-        if text != self._filter:
-            self._filter = text
+        if text != self._search.text:
+            self._search.text = text
             self._show_again()
 
     @guarded
@@ -159,7 +165,7 @@ class RowsModel(QAbstractTableModel):
         if self._large is None:
             self._show()
         else:
-            self._arrange(self._wanted_large(self._large))
+            self._show_large(self._large)
 
     def _show(self) -> None:
         new, keys = self._wanted()
@@ -172,7 +178,7 @@ class RowsModel(QAbstractTableModel):
     def _wanted(self) -> tuple[list[Any], list[Hashable]]:
         """The rows to show and their keys, in order."""
         pairs = list(zip(self._given, numbered(self._given, self._key), strict=True))
-        words = self._filter.lower().split()
+        words = self._search.words
         if words:
             pairs = [p for p in pairs if self._matches(p[0], words)]
         number, order = self._sort
@@ -182,7 +188,7 @@ class RowsModel(QAbstractTableModel):
             pairs.sort(key=lambda p: sortable(self._ask(number, reader, p[0])), reverse=order == _ORDER.DescendingOrder)
         return [p[0] for p in pairs], [p[1] for p in pairs]
 
-    def _matches(self, row: Any, words: list[str]) -> bool:
+    def _matches(self, row: Any, words: Sequence[str]) -> bool:
         text = "\t".join(str(self._ask(i, c.copy or c.text, row)) for i, c in enumerate(self.columns)).lower()
         return all(word in text for word in words)
 
@@ -220,23 +226,12 @@ class RowsModel(QAbstractTableModel):
         changed = [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a is not b and a != b]
         until = monotonic() + TINT_S
         for i in changed:
-            for c in self._differing(old[i], new[i]):
+            for c in self._looks.differing(old[i], new[i]):
                 self._tints.mark(self._keys[i], c, until)
         if self._tints and not self._timer.isActive():
             self._timer.start()
         for first, last in runs(changed):
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(self.columns) - 1))
-
-    def _differing(self, old: Any, new: Any) -> list[int]:
-        return [c for c, column in enumerate(self.columns) if not column.quiet and self.cell(old, c) != self.cell(new, c)]
-
-    def _repainted(self, old: Any, new: Any, tinted: Sequence[int]) -> Sequence[int]:
-        """The columns that look otherwise; all where nothing seen from here does."""
-        looks = [c for c, column in enumerate(self.columns) if c in tinted or column.quiet or column.trend or self._marked(old, new, c)]
-        return looks or range(len(self.columns))
-
-    def _marked(self, old: Any, new: Any, number: int) -> bool:
-        return self.columns[number].state is not None and self.state(old, number) != self.state(new, number)
 
     def clear_tints(self) -> None:
         """Nothing counts as changed: the rows tell of another thing than before."""
@@ -261,20 +256,32 @@ class RowsModel(QAbstractTableModel):
 
     def _wanted_large(self, large: LargeRows) -> Order:
         number, order = self._sort
-        return large.wanted(tuple(self._filter.lower().split()), (number, order == _ORDER.DescendingOrder))
+        return large.wanted(self._search.words, (number, order == _ORDER.DescendingOrder))
+
+    def _show_large(self, large: LargeRows) -> None:
+        self._search.begin(large, [index.row() for index in self.persistentIndexList()])
+        self._arrange(self._wanted_large(large))
+
+    @Slot()
+    def _show_found(self) -> None:
+        if self._large is not None:
+            self._arrange(self._wanted_large(self._large))
+        if not self.searching:
+            self.searched.emit()
 
     def _set_many(self, rows: Sequence[Any]) -> None:
         from ui.models.table_large import LargeRows
 
         before = self._large
-        slots = None if before is None else before.changes(rows, self._key)
-        if before is not None and slots is not None:
+        changes = None if before is None else before.changes(rows, self._key)
+        if before is not None and changes is not None:
+            slots, keys = changes
+            count = len(before.rows)
             self._put(before, slots, [rows[slot] for slot in slots])
+            self._add(before, rows[count:], keys)
         else:
             shown = before or LargeRows(self._rows, self._keys, self.columns, self._ask)
             self._renew(shown, *shown.renewed(rows, self._key))
-        if self._large is not None and self._large.words.unread > _WARM_ROWS and not self._warmer.isActive():
-            self._warmer.start()
 
     def _put(self, large: LargeRows, slots: list[int], rows: Sequence[Any]) -> None:
         if slots:
@@ -283,13 +290,17 @@ class RowsModel(QAbstractTableModel):
                 self._arrange(order)
             self._tell_changed(large, slots, olds)
 
+    def _add(self, large: LargeRows, rows: Sequence[Any], keys: Sequence[Hashable]) -> None:
+        if keys:
+            self._arrange(large.add(rows, keys))
+
     def _renew(self, shown: LargeRows, new: LargeRows, changed: Sequence[tuple[int, Any]]) -> None:
         """Rows came, went or changed places: those that go leave, then all others change hands unseen, then the new ones come."""
         self._large, self._rows, self._keys, self._given = shown, [], [], []
         self._arrange(shown.staying(new.slots))
         new.show(new.slots_of(shown.shown_keys()))
         self._large = new
-        self._arrange(self._wanted_large(new))
+        self._show_large(new)
         self._tell_changed(new, [slot for slot, _ in changed], [old for _, old in changed])
 
     def _become_small(self, rows: Sequence[Any]) -> None:
@@ -298,12 +309,15 @@ class RowsModel(QAbstractTableModel):
             self._arrange(large.staying(set(numbered(rows, self._key))))
             self._rows, self._keys = large.shown_rows(), large.shown_keys()
             self._large = None
-            self._warmer.stop()
+            self._search.take(None)
 
     def _arrange(self, wanted: Order) -> None:
         """Show these slots in this order, in the steps views understand: what goes to the end and out, what comes in, all to its place."""
         large = self._large
         if large is None:
+            return
+        if len(wanted) == len(large.order) == len(large.rows):
+            self._permute(large, wanted)
             return
         kept, parted = large.parted(wanted)
         if len(kept) < len(large.order):
@@ -338,10 +352,10 @@ class RowsModel(QAbstractTableModel):
             key, number = large.keys[slot], where.item(slot)
             if first <= number <= last:
                 new = large.rows[slot]
-                tinted = self._differing(old, new)
+                tinted = self._looks.differing(old, new)
                 for column in tinted:
                     self._tints.mark(key, column, until)
-                cells += [(number, column) for column in self._repainted(old, new, tinted)]
+                cells += [(number, column) for column in self._looks.otherwise(old, new, tinted)]
             elif number >= 0:
                 self._tints.mark_row(key, old, until)
                 beyond[number > last].append(number)
@@ -349,13 +363,6 @@ class RowsModel(QAbstractTableModel):
         self._tell(rectangles(cells) + [(min(numbers), 0, max(numbers), right) for numbers in beyond if numbers])
         if self._tints and not self._timer.isActive():
             self._timer.start()
-
-    @Slot()
-    def _read_ahead(self) -> None:
-        if self._large is None or not self._large.words.unread:
-            self._warmer.stop()
-        else:
-            self._large.words.read_some(_WARM_S)
 
     # Qt's side -------------------------------------------------------------------------------------------------------------
 
@@ -374,13 +381,7 @@ class RowsModel(QAbstractTableModel):
         """Titles, aligned as their cells."""
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.columns):
             return None
-        column = self.columns[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return column.title
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if column.align == "right" else Qt.AlignmentFlag.AlignLeft
-            return side | Qt.AlignmentFlag.AlignVCenter
-        return None
+        return header(self.columns[section], role)
 
     @guarded
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from PySide6.QtCore import Qt
 
 
 class Column(Struct, frozen=True):
@@ -27,6 +28,14 @@ class Column(Struct, frozen=True):
     stretch: bool = False
     copy: Callable[[Any], str] | None = None
     quiet: bool = False
+
+
+def header(column: Column, role: int) -> Any:
+    """A column's title, aligned as its cells."""
+    if role == Qt.ItemDataRole.TextAlignmentRole:
+        side = Qt.AlignmentFlag.AlignRight if column.align == "right" else Qt.AlignmentFlag.AlignLeft
+        return side | Qt.AlignmentFlag.AlignVCenter
+    return column.title if role == Qt.ItemDataRole.DisplayRole else None
 
 
 def numbered(rows: Sequence[Any], key: Callable[[Any], Hashable]) -> list[Hashable]:

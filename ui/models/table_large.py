@@ -101,6 +101,7 @@ class LargeRows:
 
     def wanted(self, words: tuple[str, ...], sort: tuple[int, bool]) -> Order:
         """The slots to show for these words, by this column (-1: as given) and descending or not."""
+        self.words.begin(words)
         self._mask = self.words.matching(words)
         self._sort = sort
         slots = np.arange(len(self.rows)) if self._mask is None else np.flatnonzero(self._mask)
@@ -133,13 +134,14 @@ class LargeRows:
 
     # changing --------------------------------------------------------------------------------------------------------------
 
-    def changes(self, rows: Sequence[Any], key: Callable[[Any], Hashable]) -> list[int] | None:
-        """The slots whose rows differ; None where rows came, went or changed places."""
-        if len(rows) != len(self.rows):
+    def changes(self, rows: Sequence[Any], key: Callable[[Any], Hashable]) -> tuple[list[int], list[Hashable]] | None:
+        """The slots whose rows differ, and the keys of rows that came behind all others; None for anything else that happened."""
+        more = [key(row) for row in rows[len(self.rows) :]]
+        if len(rows) < len(self.rows) or len(set(more)) < len(more) or not self.slots.keys().isdisjoint(more):
             return None
         mine, theirs = self.rows, rows if isinstance(rows, list) else list(rows)
         if not self._chunks:
-            self._chunks = [slice(start, start + _CHUNK) for start in range(0, len(mine), _CHUNK)]
+            self._chunks = [slice(start, min(start + _CHUNK, len(mine))) for start in range(0, len(mine), _CHUNK)]
         chunks = self._chunks
         found: list[int] = []
         # a comparison of lists looks at the rows' identity first, without a step of Python for each
@@ -149,7 +151,7 @@ class LargeRows:
                     if key(old) != key(new):
                         return None
                     found.append(slot)
-        return found
+        return found, more
 
     def put(self, slots: list[int], rows: Sequence[Any]) -> tuple[list[Any], Order | None]:
         """Replace the rows of `slots`. Answers the old ones, and the new order where it is another."""
@@ -166,6 +168,21 @@ class LargeRows:
             if number == self._sort[0]:
                 moved += others
         return olds, self._moved(sorted(set(moved))) if moved else None
+
+    def add(self, rows: Sequence[Any], keys: Sequence[Hashable]) -> Order:
+        """Rows with new keys behind all others; answers the order with them in it."""
+        count = len(self.rows)
+        self.rows += rows
+        self.keys += keys
+        slots = list(range(count, len(self.rows)))
+        self.slots.update(zip(keys, slots, strict=True))
+        self._where, self._chunks = None, []
+        self.words.add(len(rows))
+        self._mask = self.words.mask
+        for number, sort_keys in self._sorted.items():
+            column = self._columns[number]
+            sort_keys.add(self._read(number, column.sort_key or column.text, rows))
+        return self._moved(slots)
 
     def _moved(self, slots: list[int]) -> Order:
         """The order after some rows went to other places."""

@@ -1,135 +1,24 @@
-"""The one table: fixed rows, keyboard first, painted by a light delegate of its own."""
+"""The one table: fixed rows, keyboard first, painted cell by cell without delegates."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
 from typing import Any
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal, Slot
+from PySide6.QtGui import QAccessible, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QWidget
 
 from ui.bridge import guarded
 from ui.models.table import Column, RowsModel
 from ui.theme import Theme, font, theme_of
-from ui.widgets.shapes import SIZE, paint_state
-from ui.widgets.trend import paint_trend
+from ui.widgets.table_paint import PAD, CellPainter
+from ui.widgets.table_paint import ROW_PX as ROW_PX  # views know it by this module
 
 _Index = QModelIndex | QPersistentModelIndex
-ROW_PX = 28
-SLACK = 2  # pixels that kerning may add to a text
 AGES_S = 1.0  # a large table's ages are painted that often
-PAD = 8
 _MIDDLE = Qt.TextElideMode.ElideMiddle
-
-
-class _Widths(dict[str, float]):
-    """The width of each character, asked once: most texts plainly fit, and shaping one to learn that costs as much as painting it."""
-
-    def __init__(self, metrics: QFontMetrics) -> None:
-        super().__init__()
-        self._metrics = metrics
-
-    def __missing__(self, letter: str) -> float:
-        # what joins or turns round has no width of its own
-        self[letter] = found = self._metrics.horizontalAdvance(letter) if letter.isascii() else math.inf
-        return found
-
-    def fits(self, text: str, width: float) -> bool:
-        """Whether `text` is surely no wider; kerning may cost a pixel here and there."""
-        return len(text) < 200 and sum(map(self.__getitem__, text)) + SLACK <= width
-
-
-class _Delegate(QStyledItemDelegate):
-    """Paints cells with a QPainter alone: no style, no style sheet, no per-cell objects."""
-
-    def __init__(self, view: TableView) -> None:
-        super().__init__(view)
-        self._view = view
-        self._fonts: dict[bool, tuple[QFont, QFontMetrics, _Widths]] = {}
-        self._pens: dict[str, QPen] = {}
-        self._theme = theme_of(view)
-        # numbers: combining Qt's flags anew for each cell takes longer than drawing its text
-        self._sides: dict[bool, int] = {}
-
-    def fonts(self, mono: bool) -> tuple[QFont, QFontMetrics, _Widths]:
-        """The font of a cell with its metrics."""
-        if mono not in self._fonts:
-            face = font("mono" if mono else "number")
-            metrics = QFontMetrics(face)
-            self._fonts[mono] = (face, metrics, _Widths(metrics))
-        return self._fonts[mono]
-
-    def forget_fonts(self) -> None:
-        """The fonts changed."""
-        self._fonts.clear()
-
-    def begin(self) -> None:
-        """A paint begins: the theme holds for all of its cells."""
-        theme = theme_of(self._view)
-        if theme is not self._theme or not self._pens:
-            self._theme = theme
-            self._pens = {"line": QPen(theme.line, 0)}
-
-    def _side(self, right: bool) -> int:
-        if right not in self._sides:
-            side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-            self._sides[right] = int((side | Qt.AlignmentFlag.AlignVCenter).value) | int(Qt.TextFlag.TextSingleLine.value)
-        return self._sides[right]
-
-    @guarded
-    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
-        """Rows are of one height; widths are the columns'."""
-        return QSize(64, ROW_PX)
-
-    @guarded
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
-        """Ground, tint or selection, then shape, text or trend."""
-        if not self._pens:
-            self.begin()
-        theme = self._theme
-        model = self._view.rows_model
-        rect: QRect = option.rect
-        row, number = index.row(), index.column()
-        selected = self._view.selectionModel().isSelected(index)
-        painter.save()
-        if selected:
-            painter.fillRect(rect, theme.selected)
-        elif model.tinted(row, number):
-            painter.fillRect(rect, theme.changed)
-        if theme.name != "contrast":
-            painter.setPen(self._pens["line"])
-            painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        if selected and number == 0:
-            painter.fillRect(QRect(rect.left(), rect.top(), 3, rect.height()), theme.accent)
-        self._content(painter, rect.adjusted(PAD, 0, -PAD, 0), model.row_at(row), number)
-        painter.restore()
-
-    def _content(self, painter: QPainter, rect: QRect, row: Any, number: int) -> None:
-        model, theme, quiet = self._view.rows_model, self._theme, self._view.stale
-        column = model.columns[number]
-        word = model.state(row, number) if column.state is not None else ""
-        if column.trend is not None:
-            values = column.trend(row)
-            colour = theme.muted if quiet else theme.state_colour(word) if word else theme.p99
-            paint_trend(painter, QRectF(rect).adjusted(0, 5, 0, -5), values, colour)
-            return
-        face, metrics, widths = self.fonts(column.mono)
-        right = column.align == "right"
-        mark = int(SIZE) + 6 if word else 0
-        text, width = model.cell(row, number), rect.width() - mark
-        if not widths.fits(text, width):
-            text = metrics.elidedText(text, _MIDDLE, width)
-        if word:
-            # right-aligned words have their mark close by, not at the far side of the cell
-            left = rect.right() - metrics.horizontalAdvance(text) - mark if right else rect.left()
-            paint_state(painter, QRectF(left, rect.top(), SIZE, rect.height()), "stale" if quiet else word, theme)
-            rect.setLeft(rect.left() + mark)
-        painter.setFont(face)
-        painter.setPen(theme.muted if quiet else theme.state_colour(word) if word else theme.text)
-        painter.drawText(rect, self._side(right), text)
 
 
 class TableView(QTableView):
@@ -146,13 +35,15 @@ class TableView(QTableView):
         self.stale = False
         self.timeless = False  # no cell holds an age: what did not change need not be painted again
         self._aged_at = 0.0
+        self._before: tuple[int, int, list[Hashable]] | None = None  # what was in sight before rows changed places
         self._empty = ("Nothing here yet", "")
         self.rows_model.in_sight = self._in_sight
-        self._delegate = _Delegate(self)
+        self._cells = CellPainter(self)
         # before the selection model exists, so that this comes first: Qt would make a neighbour the current row
         self.rows_model.rowsAboutToBeRemoved.connect(self._forget_removed)
+        self.rows_model.layoutAboutToBeChanged.connect(self._remember_sight)
         self.setModel(self.rows_model)
-        self.setItemDelegate(self._delegate)
+        self.rows_model.searched.connect(self.refresh)
         self.setAccessibleName(accessible_name)
         self._dress()
         self._arrange_columns()
@@ -228,6 +119,7 @@ class TableView(QTableView):
         last = self.rowAt(self.viewport().height() - 1)
         return self.rowAt(0), last if last >= 0 else self.rows_model.rowCount() - 1
 
+    @Slot()
     def refresh(self) -> None:
         """Paint again: ages in the cells moved on."""
         self.viewport().update()
@@ -280,6 +172,28 @@ class TableView(QTableView):
         if first <= self.currentIndex().row() <= last:
             self.selectionModel().clear()
 
+    def _sight(self) -> tuple[int, int, list[Hashable]]:
+        top, bottom = self._in_sight()
+        return self.rows_model.rowCount(), self.verticalOffset(), [self.rows_model.key_at(n) for n in range(max(0, top), bottom + 1)]
+
+    @Slot()
+    def _remember_sight(self) -> None:
+        if self._before is None and self.isVisible():
+            self._before = self._sight()
+
+    @guarded
+    def doItemsLayout(self) -> None:
+        """Where rows changed places, paint those in sight that are others now; Qt would paint all."""
+        before, self._before = self._before, None
+        after = self._sight() if before is not None else None
+        if before is None or after is None or before[:2] != after[:2]:
+            super().doItemsLayout()
+            return
+        top = self._in_sight()[0]
+        for number, (old, new) in enumerate(zip(before[2], after[2], strict=True), top):
+            if old != new:
+                self.viewport().update(0, self.rowViewportPosition(number), self.viewport().width(), ROW_PX)
+
     @Slot(QModelIndex, QModelIndex)
     def _tell_current(self, current: QModelIndex, before: QModelIndex) -> None:
         self.row_selected.emit(self.rows_model.row(current) if current.isValid() else None)
@@ -304,25 +218,30 @@ class TableView(QTableView):
 
     @guarded
     def dataChanged(self, first: _Index, last: _Index, roles: Sequence[int] = ()) -> None:
-        """Of what is not in sight nothing is painted; Qt would paint all for a rectangle of very many cells, wherever it lies."""
+        """Paint these cells and no other; Qt takes neighbours along, and all for a rectangle of very many cells, wherever it lies."""
         top, bottom = self._in_sight()
         if first.row() <= bottom and last.row() >= top:
-            super().dataChanged(first, last, list(roles))
+            if QAccessible.isActive():
+                super().dataChanged(first, last, list(roles))
+            left = self.columnViewportPosition(first.column())
+            right = self.columnViewportPosition(last.column()) + self.columnWidth(last.column())
+            upper = self.rowViewportPosition(max(first.row(), top))
+            lower = self.rowViewportPosition(min(last.row(), bottom)) + ROW_PX
+            self.viewport().update(left, upper, right - left, lower - upper)
 
     @guarded
     def changeEvent(self, event: Any) -> None:
         """Fonts and theme may change while open."""
-        if event.type() in (event.Type.FontChange, event.Type.PaletteChange, event.Type.StyleChange) and hasattr(self, "_delegate"):
-            self._delegate.forget_fonts()
+        if event.type() in (event.Type.FontChange, event.Type.PaletteChange, event.Type.StyleChange) and hasattr(self, "_cells"):
+            self._cells.forget()
         super().changeEvent(event)
 
     @guarded
     def paintEvent(self, event: QPaintEvent) -> None:
         """The rows; without any, the empty state; the focus ring on top."""
-        self._delegate.begin()
-        super().paintEvent(event)
         theme = theme_of(self)
         with QPainter(self.viewport()) as painter:
+            self._cells.paint(painter, event.region())
             if not self.rows_model.rowCount():
                 self._paint_empty(painter, theme)
             if self.hasFocus():
@@ -331,7 +250,9 @@ class TableView(QTableView):
 
     def _paint_empty(self, painter: QPainter, theme: Theme) -> None:
         title, hint = self._empty
-        if self.rows_model.filter_text:
+        if self.rows_model.searching:
+            title, hint = "Searching…", ""
+        elif self.rows_model.filter_text:
             title, hint = f"Nothing matches “{self.rows_model.filter_text}”", "Clear the filter to see all rows."
         box = self.viewport().rect().adjusted(16, 16, -16, -16)
         painter.setPen(theme.text)
