@@ -274,7 +274,7 @@ class Cockpit:
             "SourceControl": lambda: SourceJob(*asked, lambda: self.rules),
             "CiSystem": lambda: CiJob(*asked),
             "DeploymentApi": lambda: DeploymentJob(*asked),
-            "MetricsApi": lambda: MetricsJob(connected, self.store, self.latency, self.bands, deadline_s, self.watch),
+            "MetricsApi": lambda: MetricsJob(connected, self.store, self.latency, self.bands, deadline_s, self.watch, self.main.post),
             "Calendar": lambda: CalendarJob(connected, self.store, self.clock_us),
             "Reviews": lambda: ReviewsJob(*asked),
             "AlertsApi": lambda: AlertsJob(*asked),

@@ -678,3 +678,18 @@ def test_nobody_clears_where_the_group_is_wrong_and_everybody_where_none_is_name
     assert rules_of(load_lenient(path)[0]).may["clear"] == frozenset()
     path.write_text("")
     assert "clear" not in rules_of(load_lenient(path)[0]).may
+
+
+def test_what_did_not_change_is_not_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.write(ME + TWO)
+    desk.open()
+    desk.look()
+    with monkeypatch.context() as patched:
+        patched.setattr("cockpit.policy.merged", lambda *_: pytest.fail("read again, on the main thread"))
+        patched.setattr(desk.keeper, "_change", lambda *_: None)
+        for _ in range(3):
+            desk.look()
+    assert desk.approvals == 2
+    desk.write(ME.replace("You@", "me@") + TWO)
+    desk.look()
+    assert desk.keeper.settings.me.email.startswith("me@"), "a person's own sections count at once"

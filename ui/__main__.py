@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # CLOCK_MONOTONIC, which all processes of a machine share on Linux, so that the starter can subtract its own.
 FIRST_PAINT = "RELEASE_COCKPIT_FIRST_PAINT"
 INTERRUPTED = 130  # what shells expect of a program that Ctrl+C ended
-HEAVY = ("numpy", "pyqtgraph", "requests", "git", "keyring")
+# pyqtgraph asks for Qt's classes: ChartLoader has to make them on this thread before it is imported in another
+HEAVY = ("numpy", "requests", "git", "keyring")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import shiboken6
 from PySide6 import QtCore
 from PySide6.QtCore import QObject, QSize, QTimer, QTimerEvent, Signal, Slot
 
@@ -18,6 +19,7 @@ from cockpit.services.store import Change, Store
 _AGES = frozenset(["ages"])
 PERIOD_S = 0.1  # at most ten signals a second
 TURN_S = 0.002  # what was posted holds up the event loop for so long, then the hand comes first
+_TURNS = "turns"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +56,96 @@ def _nothing() -> None:
     """What cancels a call that never was, and answers for a method that failed."""
 
 
+class Turns(QObject):
+    """Work on the GUI thread in pieces: one a turn of the event loop, the longest waiting first; its painting has the turn after it.
+
+    Together they would hold up the hand, and so would the painting of all that they change. What is given again before its turn keeps
+    its place and comes once. A piece is a method of whom it concerns, and is left out where that widget is gone by then.
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._due: dict[Callable[..., None], Change | None] = {}
+        self._paints = False  # the turn after a piece belongs to the painting
+        self._timer = 0
+
+    def soon(self, *pieces: Callable[[], None]) -> None:
+        """Each of these soon, in this order."""
+        for piece in pieces:
+            self._due.setdefault(piece, None)
+        self._go_on()
+
+    def give(self, change: Change, *parts: Callable[[Change], None]) -> None:
+        """Each of `parts` hears of `change` soon, in this order; of what came meanwhile in one."""
+        for part in parts:
+            before = self._due.get(part)
+            self._due[part] = change if before is None else Change(before.kinds | change.kinds, before.ids | change.ids)
+        self._go_on()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits for its turn."""
+        return bool(self._due)
+
+    def forget(self, owner: QObject) -> None:
+        """Nothing comes any more of this one and of what lies within it."""
+        self._due = {piece: change for piece, change in self._due.items() if not _within(piece, owner)}
+
+    def _go_on(self) -> None:
+        if not self._timer and (self._due or self._paints):
+            self._timer = self.startTimer(0)
+
+    def _stop(self) -> None:
+        if self._timer:
+            self.killTimer(self._timer)
+            self._timer = 0
+
+    @guarded
+    def timerEvent(self, event: QTimerEvent) -> None:
+        """The next turn."""
+        self._stop()
+        if self._paints or not self._due:
+            self._paints = False
+            self._go_on()
+            return
+        piece = next(iter(self._due))
+        change = self._due.pop(piece)
+        self._paints = True
+        # before it, for a piece may have an event loop of its own in which the others go on
+        self._go_on()
+        if _alive(piece):
+            _attempt(piece if change is None else functools.partial(piece, change))
+        # and anew, for timers that became due meanwhile come first
+        self._stop()
+        self._go_on()
+
+
+def turns_here() -> Turns:
+    """The turns of the GUI thread; all that live data changes takes them."""
+    app = QtCore.QCoreApplication.instance()
+    if app is None:
+        raise RuntimeError("there is no application yet, and so no turns")
+    found = app.property(_TURNS)
+    if not isinstance(found, Turns):
+        found = Turns(app)
+        app.setProperty(_TURNS, found)
+    return found
+
+
+def _alive(piece: Callable[..., None]) -> bool:
+    owner = getattr(piece, "__self__", None)
+    return not isinstance(owner, QObject) or shiboken6.isValid(owner)
+
+
+def _within(piece: Callable[..., None], owner: QObject) -> bool:
+    found = getattr(piece, "__self__", None)
+    while isinstance(found, QObject) and shiboken6.isValid(found):
+        if found is owner:
+            return True
+        found = found.parent()
+    return False
+
+
 class QtMainThread(QObject):
     """`MainThread` on top of the Qt event loop. Create it on the GUI thread; `post` may be called from any thread."""
 
@@ -66,12 +158,13 @@ class QtMainThread(QObject):
         self._later: dict[int, list[Callable[[], None]]] = {}
         self._closed = False
         self._started = self._woken = False
+        self._turns = turns_here()
         if started:
             self.start()
 
     def start(self) -> None:
         """Run what was posted until now, and what comes. The window calls this after its first paint, which `Qt.` would hold up."""
-        self._wake.connect(self._run_pending, QtCore.Qt.ConnectionType.QueuedConnection)
+        self._wake.connect(self._take_turn, QtCore.Qt.ConnectionType.QueuedConnection)
         with self._lock:
             self._started = True
             self._wake_up()
@@ -100,6 +193,7 @@ class QtMainThread(QObject):
         cell = self._later[number] = [fn]
 
         def cancel() -> None:
+            cell.clear()
             if self._later.get(number) is cell:
                 del self._later[number]
                 self.killTimer(number)
@@ -108,11 +202,10 @@ class QtMainThread(QObject):
 
     @guarded
     def timerEvent(self, event: QTimerEvent) -> None:
-        """A postponed call is due."""
+        """A postponed call is due: it has its turn, for many may be due at once. Until then it can be cancelled."""
         number = event.timerId()
         self.killTimer(number)
-        for fn in self._later.pop(number, ()):
-            _attempt(fn)
+        self.post(functools.partial(_call, self._later.pop(number, [])))
 
     def close(self) -> None:
         """Drop what waits and stop all timers."""
@@ -124,6 +217,9 @@ class QtMainThread(QObject):
         self._later.clear()
 
     @Slot()
+    def _take_turn(self) -> None:
+        self._turns.soon(self._run_pending)
+
     def _run_pending(self) -> None:
         """In order, one at least; what takes longer than a turn goes on in the next one."""
         until_s = monotonic() + TURN_S
@@ -143,49 +239,16 @@ class QtMainThread(QObject):
                 self._wake_up()
 
 
+def _call(cell: list[Callable[[], None]]) -> None:
+    for fn in cell:
+        fn()
+
+
 def _attempt(fn: Callable[[], None]) -> None:
     try:
         fn()
     except Exception:  # noqa: BLE001 - one bad call must not drop those behind it; the hook tells people
         sys.excepthook(*sys.exc_info())
-
-
-class Turns(QObject):
-    """Tells parts of the window of changes, one part a turn of the event loop: together they would hold up the hand.
-
-    A part that was given another change before its turn hears of both in one.
-    """
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._due: dict[Callable[[Change], None], Change] = {}
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._next)
-
-    def give(self, change: Change, *parts: Callable[[Change], None]) -> None:
-        """Each of `parts` hears of `change` soon, in this order."""
-        for part in parts:
-            before = self._due.get(part)
-            self._due[part] = change if before is None else Change(before.kinds | change.kinds, before.ids | change.ids)
-        if self._due and not self._timer.isActive():
-            self._timer.start(0)
-
-    def close(self) -> None:
-        """Nobody hears anything any more."""
-        self._due.clear()
-        self._timer.stop()
-
-    @Slot()
-    def _next(self) -> None:
-        part = next(iter(self._due))
-        change = self._due.pop(part)
-        try:
-            part(change)
-        finally:
-            # not before: timers that become due meanwhile come first
-            if self._due:
-                self._timer.start(0)
 
 
 class StoreSignals(QObject):

@@ -12,7 +12,7 @@ from PySide6.QtCore import QByteArray, QSettings
 from PySide6.QtWidgets import QMainWindow, QWidget
 
 from cockpit.services.store import Change
-from ui.bridge import StoreSignals, Turns, guarded
+from ui.bridge import StoreSignals, guarded, turns_here
 from ui.views.first_look import FirstLook
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ui.widgets.notice_bar import NoticeBar
     from ui.widgets.rollback_card import RollbackCard
 
-_AGES = Change(frozenset(["ages"]))
 _NOTICES = Change(frozenset(["notices"]))
 
 
@@ -47,7 +46,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.cockpit, self._settings, self._clock_s = cockpit, settings, clock_s
         self.service, self.environment = "", ""
-        self._whole, self._beat = False, 0
+        self._whole = False
         self.setWindowTitle("Release Cockpit")
         self.setMinimumSize(1280, 800)
         geometry = settings.value("geometry")
@@ -73,8 +72,8 @@ class MainWindow(QMainWindow):
         self._unsubscribe: Callable[[], None] | None = self.cockpit.notices.subscribe(self._noticed)
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._tick)
-        self._timer.start(333)
-        self._turns = Turns(self)
+        self._timer.start(1000)
+        self._turns = turns_here()
         self.centre.start_with(str(self._settings.value("view", "")))
         self._choose_first()
         self.centre.show_place(self.service, self.environment)
@@ -163,17 +162,10 @@ class MainWindow(QMainWindow):
 
         # a source's health is in the ages of the card's facts, which it reads each second by itself
         if concerns(change, change.kinds - {"sources"}, self.service):
-            self._turns.give(change, self._ask_plan)
-
-    def _ask_plan(self, change: Change) -> None:
-        self.card.refresh()
+            self._turns.soon(self.card.refresh)
 
     def _tick(self) -> None:
-        self._beat = (self._beat + 1) % 3  # each once a second, one after the other, so that no beat is long
-        if not self._beat:
-            self.header.tick()
-        else:
-            (self.overview if self._beat == 1 else self.centre).on_change(_AGES)
+        self._turns.soon(self.header.tick, self.overview.tick, self.centre.tick)
 
     def _noticed(self, notice: Notice) -> None:
         self.notice_bar.show_notice(self.cockpit.notices.newest)
@@ -236,7 +228,7 @@ class MainWindow(QMainWindow):
         self._settings.setValue("selection", f"{self.service}/{self.environment}")
         self._timer.stop()
         self._signals.close()
-        self._turns.close()
+        self._turns.forget(self)
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None

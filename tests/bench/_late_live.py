@@ -1,8 +1,8 @@
 """The real window with two hundred live series in its latency view and deployments under watch. Arguments as of _late_ours.py.
 
 Ten times a second every series gets a point. Once a second the nodes of ten places are "read": their histograms go through the digest
-and the watch's feed in a worker, as a poll brings them, and the judges of two fresh deployments look. All of it is made up here; the
-window, the store, the book, the history, the watch and its lanes are the real ones.
+and the watch's feed in a worker, as a poll brings them, and the judges of two fresh deployments look. What is read is made up here, in
+the worker; the job that takes it in, the window, the store, the book, the history, the watch and its lanes are the real ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,6 +27,7 @@ import ui.__main__ as window
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import Histogram, LatencyPoint, Reading
 from cockpit.domain.release import Deployment, DeployState, Fleet, Node
+from cockpit.services.jobs import Measured, MetricsJob
 
 PLACES = 10
 WATCHED = 2
@@ -57,24 +59,39 @@ class Live(QObject):
         ]
         self._totals: dict[tuple[str, str, str], list[float]] = {}
         self.points = self.reads = self.verdicts = 0
+        self._job: MetricsJob | None = None
         self._ticks, self._polls = QTimer(self), QTimer(self)
         for timer, slot, every_ms in ((self._ticks, self._tick, 100), (self._polls, self._poll, 1000)):
             timer.setTimerType(Qt.TimerType.PreciseTimer)
             timer.timeout.connect(slot)
             timer.start(every_ms)
 
+    @property
+    def job(self) -> MetricsJob:
+        """What a connection of kind openmetrics is asked by."""
+        if self._job is None:
+            c = self._cockpit
+            told = SimpleNamespace(id=SOURCE, title=SOURCE, services=frozenset(self._names), polled=self)
+            self._job = MetricsJob(told, c.store, c.latency, c.bands, 30.0, c.watch, c.main.post)  # type: ignore[arg-type]
+        return self._job
+
     @Slot()
     def _tick(self) -> None:
         """One point of each series."""
-        if not self._cockpit.whole:
-            return
+        if self._cockpit.whole:
+            self._cockpit.runner.submit("source:ticks", self._points, self._ticked)
+
+    def _points(self) -> Measured:
         at_us, gauss = now_us(), self._random.gauss
         points = []
         for name in self._series:
             p50 = 5.0 + gauss(0.0, 0.3)
             points.append((name, LatencyPoint(at_us, p50, p50 * 1.8, p50 * 3.5, p50 * 5.0, 500.0, 0.001, 2500.0)))
-        self._cockpit.latency.add(points)
-        self.points += len(points)
+        return Measured(points, (), {})
+
+    def _ticked(self, outcome: Any) -> None:
+        self.job.apply(outcome.get())
+        self.points += len(self._series)
 
     @Slot()
     def _poll(self) -> None:
@@ -87,20 +104,16 @@ class Live(QObject):
         deployments = {place(name, "production"): Fact(self._deployments(name), at_us, SOURCE, 30.0) for name in self._names}
         cockpit.store.merge("fleets", fleets)
         cockpit.store.merge("deployments", deployments)
-
-        def work() -> list[tuple[str, LatencyPoint]]:
-            readings = self._readings(at_us)
-            cockpit.watch.read(SOURCE, readings, fleets)
-            points: list[tuple[str, LatencyPoint]] = cockpit.latency.digest.points(readings)
-            return points
-
-        cockpit.runner.submit(f"source:{SOURCE}", work, self._polled)
+        cockpit.runner.submit(f"source:{SOURCE}", self.job.prepare(), self._polled)
 
     def _polled(self, outcome: Any) -> None:
-        self._cockpit.latency.add(outcome.get())
-        self._cockpit.bands.look(SOURCE, 30.0)
+        self.job.apply(outcome.get())
         self.reads += 1
         self.verdicts = sum(1 for w in self._cockpit.store.state.watches.values() if w.verdict is not None)
+
+    def read(self, nodes: Sequence[Node]) -> Sequence[Reading]:
+        """What all nodes tell now."""
+        return self._readings(now_us())
 
     def _readings(self, at_us: int) -> Sequence[Reading]:
         return [

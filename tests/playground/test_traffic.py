@@ -313,4 +313,5 @@ def test_port_is_kept_over_a_restart(control: Control, directory: Path, eventual
     try:
         assert eventually(lambda: again.port) == port
     finally:
-        assert again.end() == 0
+        # it names its port before it minds signals: one that comes between ends it as well
+        assert again.end() in (0, -signal.SIGTERM)

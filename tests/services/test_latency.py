@@ -376,3 +376,21 @@ def test_other_buckets_begin_a_heat_map_anew_and_nobody_waits_for_the_main_threa
     for second in range(100, 6100, 2):
         book.digest.points([reading(second, second)])
     assert len(book.digest.fresh) <= 2000
+
+
+def test_the_own_past_is_looked_at_anew_now_and_then(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    scene.store.merge("deployments", {"gw@prod": Fact((), fake_clock(), "dep")})
+    scene.see(40, 5.5)
+    before = scene.store.state.latency["gw@prod"].value.band
+    assert before is not None
+    assert before.version == ""
+    scene.see(10, 50.0)
+    assert scene.store.state.latency["gw@prod"].value.band == before, "not with each point"
+    scene.see(60, 50.0)
+    after = scene.store.state.latency["gw@prod"].value.band
+    assert after is not None
+    assert after.high_ms > before.high_ms
+    fake_clock.advance(-3600)
+    scene.see(60, 5.0)
+    assert scene.bands.band("gw@prod") != after, "a clock that was set back holds nothing up"

@@ -338,7 +338,7 @@ def test_a_set_tells_what_speaks_against_each_service_and_demands_a_reason(
 
 def test_the_focus_stays_on_the_card_whatever_button_goes(card: RollbackCard, cockpit: FakeCockpit, clock: Seconds, qtbot: Any) -> None:
     card.activateWindow()
-    assert QTest.qWaitForWindowActive(card)
+    assert QTest.qWaitForWindowActive(card, 20_000)
     card.show_set("trading core")
     card.arm()
     clock.now_s += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
@@ -9,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 from cockpit.services.notices import Notices, Severity
 from tests.fakes.believable import NOW_US
 from ui import theme
+from ui.bridge import turns_here
 from ui.widgets.notice_bar import NoticeBar
 
 
@@ -71,3 +74,32 @@ def test_severity_has_its_colour_in_every_theme(bar: NoticeBar, qapp: QApplicati
     image = bar.grab().toImage()
     seen = {image.pixelColor(x, y).name() for x in range(120) for y in range(image.height())}
     assert found.bad.name() in seen
+
+
+def test_a_second_that_changes_no_word_paints_nothing(qtbot, qapp: QApplication) -> None:
+    theme.apply(qapp, "dark")
+    now, painted = [NOW_US + 5_000_000], []
+
+    class Bar(NoticeBar):
+        def paintEvent(self, event: Any) -> None:
+            painted.append(now[0])
+            super().paintEvent(event)
+
+    bar = Bar(lambda: now[0])
+    qtbot.addWidget(bar)
+    bar.resize(900, 32)
+    bar.show_notice(Notices(lambda: NOW_US).tell(Severity.ERROR, "Bad", "thing"))
+    bar.show()
+    qtbot.waitUntil(lambda: bool(painted))
+    bar._ages.stop()
+    now[0] += 1_000_000
+    bar._tick()
+    qtbot.waitUntil(lambda: painted[-1] == now[0])
+    now[0] += 10 * 60_000_000
+    bar._tick()
+    qtbot.waitUntil(lambda: painted[-1] == now[0])
+    count = len(painted)
+    now[0] += 1_000_000
+    bar._tick()
+    assert not turns_here().waiting
+    assert len(painted) == count

@@ -19,6 +19,7 @@ from tests.bench.bench_startup import yesterday
 from tests.fakes import believable
 from tests.fakes.cockpit import FakeCockpit
 from ui import qt_import, startup
+from ui.__main__ import HEAVY
 from ui.main_window import MainWindow
 from ui.startup import AfterPaint, Collector
 from ui.theme import THEMES, apply
@@ -178,6 +179,14 @@ def test_the_first_paint_is_told_once_and_what_is_heavy_comes_after_it(qtbot: An
         assert "colorsys" in sys.modules
     finally:
         sys.setswitchinterval(before)
+
+
+def test_what_is_imported_in_a_thread_leaves_qt_alone() -> None:
+    """PySide makes a class where it is first asked for; a thread that does so beside the window's crashes."""
+    assert HEAVY
+    code = f"import importlib, sys\nfor name in {HEAVY}: importlib.import_module(name)\nprint([m for m in sys.modules if 'PySide' in m])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("name", ["dark", "light", "contrast"])

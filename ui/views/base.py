@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cockpit.app import Cockpit
 
 
+AGES = Change(frozenset(["ages"]))
 # fields of the state whose keys begin with the service's name
 _BY_SERVICE = frozenset(["ages", "versions", "changes", "fleets", "deployments", "artifacts", "checks", "latency", "watches"])
 
@@ -71,13 +72,17 @@ class View(QWidget):
         """Forget what belonged to the place before."""
 
     def on_change(self, change: Change) -> None:
-        """The state changed, or a second passed (kind "ages")."""
+        """The state changed, or a second passed (`AGES`)."""
         if change.touches(*self.kinds) and (self.everywhere or concerns(change, self.kinds, self.service)):
             self.read()
         elif self.isVisible():
             for kind, refresh in self.beside.items():
                 if kind in change.kinds and concerns(change, frozenset([kind]), self.service):
                     refresh()
+
+    def tick(self) -> None:
+        """A second passed."""
+        self.on_change(AGES)
 
     def read(self) -> None:
         """Refresh now where visible, else when shown."""

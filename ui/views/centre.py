@@ -13,6 +13,7 @@ from cockpit.domain.release import Version
 from cockpit.services.store import Change
 from ui.models.text import plain
 from ui.views.alerts import AlertButton
+from ui.views.base import AGES
 from ui.widgets.texts import Text
 
 if TYPE_CHECKING:
@@ -169,6 +170,10 @@ class Centre(QWidget):
 
     def _version_selected(self, version: Version | None) -> None:
         self._version = version.name if version else ""
+
+    def tick(self) -> None:
+        """A second passed."""
+        self.on_change(AGES)
 
     def on_change(self, change: Change) -> None:
         """Screens that are hidden note that they are late; those that can be seen read at once."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QModelIndex, QRect, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
-from ui.bridge import guarded
+from ui.bridge import guarded, turns_here
 from ui.models.text import plain
 from ui.theme import font, theme_of
 from ui.views.base import View, bar, button, services_in
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cockpit.app import Cockpit
     from cockpit.services.store import Change
 
-READ_A_TURN = 2
+READ_A_TURN = 1
 TURNS = 20  # so many at most until all cells in sight are painted anew
 
 
@@ -68,9 +68,6 @@ class Matrix(QTableView):
         self._width = 0
         self._due: dict[tuple[str, str], None] = {}
         self._turns = 0
-        self._turn = QTimer(self)
-        self._turn.setSingleShot(True)
-        self._turn.timeout.connect(self._tell_some)
         self.cells = Model(self)
         self.setModel(self.cells)
         self.setItemDelegate(_Delegate(self))
@@ -136,12 +133,12 @@ class Matrix(QTableView):
 
     def fill(self, cells: dict[tuple[str, str], Cell]) -> None:
         """Show these; of those that changed a few are painted a turn, since all together would hold up the hand."""
+        waiting = bool(self._due)
         self._due |= dict.fromkeys(self.cells.take(cells))
-        if not self._turn.isActive():
+        if not waiting:
             self._turns = 0
             self._tell_some()
 
-    @Slot()
     def _tell_some(self) -> None:
         seen = set(self.in_sight()) if self.isVisible() else set()
         now = [at for at in self._due if at in seen]
@@ -154,13 +151,12 @@ class Matrix(QTableView):
             if at in self.cells.cells:
                 self.cells.tell(*at)
         if self._due:
-            self._turn.start(0)
+            turns_here().soon(self._tell_some)
 
     @guarded
     def hideEvent(self, event: QHideEvent) -> None:
-        """What nobody sees costs nothing: all of it, and no timer runs on."""
+        """What nobody sees costs nothing: all of it."""
         super().hideEvent(event)
-        self._turn.stop()
         self._tell_some()
 
     def in_sight(self) -> list[tuple[str, str]]:
@@ -257,9 +253,6 @@ class OverviewView(View):
         self._cells = Cells(cockpit)
         self._filter = ""
         self._unread: dict[tuple[str, str], None] = {}
-        self._turn = QTimer(self)
-        self._turn.setSingleShot(True)
-        self._turn.timeout.connect(self._read_some)
         self.setMinimumWidth(292)
         self.setAccessibleName("Overview")
         self.matrix = Matrix(self)
@@ -305,11 +298,11 @@ class OverviewView(View):
 
     def _read_soon(self, places: list[tuple[str, str]]) -> None:
         """A few at once, the others in the next turns: reading is cheap, but not that of fifty services."""
+        waiting = bool(self._unread)
         self._unread |= dict.fromkeys(places)
-        if not self._turn.isActive():
+        if not waiting:
             self._read_some()
 
-    @Slot()
     def _read_some(self) -> None:
         known = self.matrix.cells.cells
         now = list(self._unread)[:READ_A_TURN]
@@ -317,22 +310,18 @@ class OverviewView(View):
             del self._unread[at]
         self.matrix.fill({at: self._cells.read(*at) for at in now if at in known})
         if self._unread:
-            self._turn.start(0)
+            turns_here().soon(self._read_some)
 
     @guarded
     def hideEvent(self, event: QHideEvent) -> None:
         """What was not read yet is read when shown again."""
         super().hideEvent(event)
         self._late = self._late or bool(self._unread)
-        self._forget()
-
-    def _forget(self) -> None:
         self._unread.clear()
-        self._turn.stop()
 
     def refresh(self) -> None:
         """Fill the grid."""
-        self._forget()
+        self._unread.clear()
         state = self.state
         words = self._filter.lower().split()
         services = [s.name for s in state.services if all(w in s.name.lower() for w in words)]

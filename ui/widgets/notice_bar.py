@@ -9,7 +9,7 @@ from PySide6.QtCore import QRect, QRectF, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
-from ui.bridge import guarded
+from ui.bridge import guarded, turns_here
 from ui.models.text import age_text, plain, time_tooltip, tooltip_text
 from ui.theme import font, theme_of
 from ui.widgets.shapes import fill, paint_state
@@ -42,6 +42,7 @@ class NoticeBar(QWidget):
         self._clock_us, self._beside, self._look = clock_us, beside, look
         self._notice: Any = None
         self._others: tuple[Any, ...] = ()
+        self._age = ""  # as painted
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -135,8 +136,11 @@ class NoticeBar(QWidget):
 
     @Slot()
     def _tick(self) -> None:
-        if self._notice is not None:
-            self.update()
+        if self._notice is not None and self._age_text() != self._age:
+            turns_here().soon(self.update)
+
+    def _age_text(self) -> str:
+        return age_text((self._clock_us() - self._notice.at_us) / 1e6) + " ago"
 
     @guarded
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -192,8 +196,8 @@ class NoticeBar(QWidget):
     def _paint_right(self, painter: QPainter) -> int:
         """Who looks at it, count and age at the right end, beside the button; answers the width they take."""
         n = self._notice
-        age = age_text((self._clock_us() - n.at_us) / 1e6) + " ago"
-        text = " · ".join(part for part in (looks_text(n), f"{n.count} times" if n.count > 1 else "", age) if part)
+        self._age = self._age_text()
+        text = " · ".join(part for part in (looks_text(n), f"{n.count} times" if n.count > 1 else "", self._age) if part)
         button = self.width() - self.look_button.x() if not self.look_button.isHidden() else 0
         metrics = QFontMetrics(font("muted"))
         text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(80, (self.width() - button) // 2))

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 from cockpit.domain.errors import CockpitError
 from cockpit.domain.rollout import Action, Refusal
 from cockpit.domain.strategy import Rollout, Step
-from ui.bridge import guarded
+from ui.bridge import guarded, turns_here
 from ui.models.text import duration_text
 from ui.widgets.arming import Phase, Press
 from ui.widgets.card_deeds import CardDeeds
@@ -58,7 +58,7 @@ class RollbackCard(CardFace):
         self._connect()
         self._timer = QTimer(self)
         self._timer.setInterval(1000)
-        self._timer.timeout.connect(self.tick)
+        self._timer.timeout.connect(self._tick_soon)
         self._timer.start()
         self.refresh()
 
@@ -111,6 +111,9 @@ class RollbackCard(CardFace):
         return self._kind, self._version
 
     # ---- time
+
+    def _tick_soon(self) -> None:
+        turns_here().soon(self.tick)
 
     def tick(self) -> None:
         """A moment passed."""
