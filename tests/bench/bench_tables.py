@@ -4,8 +4,8 @@ The rival's model is a lean one in Python, with sort values under a role of thei
 selected, and paint within what is measured: processor time until the window shows the answer. What one shows is checked against the other.
 The first key the moment the rows came: nothing is read ahead yet. What the top of the window shows is right at once (the figure), the rest
 is found in the turns after it (a figure of its own).
-Changed cells: a batch each 100 ms for some seconds, as share of one core, garbage collected as the window does it; what the same window takes
-with nothing changing is the rival.
+Changed cells: a batch each 100 ms for some seconds, as share of one core, garbage collected as the window does it; what the same window
+takes with nothing changing is the rival.
 """
 
 from __future__ import annotations
