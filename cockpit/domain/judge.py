@@ -82,8 +82,9 @@ class Look(Struct, frozen=True):
 class Verdict(Struct, frozen=True):
     """What the judge says now: `state` is one of the four words of this module, `sentence` has the numbers.
 
-    `broken`: the hard rules that were broken, in words. `ratio` to the baseline with its 95 % interval `low` to `high`; `smallest`: the
-    ratio that could be seen by now; `visible_in_s`: when the policy's limit will be. NaN where that is not known. `since_us`: of worse.
+    `broken`: the hard rules that were broken, in words; `broken_us`: since when each. `ratio` to the baseline with its 95 % interval `low`
+    to `high`; `smallest`: the ratio that could be seen by now; `visible_in_s`: when the limit will be. NaN where that is not known.
+    `since_us`: of worse.
     """
 
     state: str
@@ -99,6 +100,7 @@ class Verdict(Struct, frozen=True):
     visible_in_s: float = math.nan
     since_us: int = 0
     broken: tuple[str, ...] = ()
+    broken_us: tuple[int, ...] = ()
 
     @property
     def bad(self) -> bool:
@@ -117,7 +119,7 @@ class Judge:
         self._started_us = started_us
         self._operations: dict[str, Operation] = {}
         self._hard: dict[str, HardRules] = {}
-        self._broken: dict[str, str] = {}  # by rule, as it was last seen
+        self._broken: dict[str, tuple[str, int]] = {}  # by rule, as it was last seen, and since when
         self._gone: dict[str, int] = {}  # since when, by the newest look: a node that comes back is no reason any more
         self._since_us = 0
         self._worst = ""
@@ -165,7 +167,7 @@ class Judge:
         if rule:
             self._since_us = self._since_us or at_us
             if rule in self._broken or len(self._broken) < 20:
-                self._broken[rule] = words
+                self._broken[rule] = (words, self._broken.get(rule, ("", at_us))[1])
 
     @property
     def _enough(self) -> float:
@@ -176,11 +178,12 @@ class Judge:
     def verdict(self, now_us: int) -> Verdict:
         """What it says at that time, also where no look came."""
         after_s = max(0.0, (now_us - self._started_us) / 1e6)
-        broken = (*(f"node {name} is gone" for name in self._gone), *self._broken.values())
-        if broken:
+        rules = [*((f"node {name} is gone", since_us) for name, since_us in self._gone.items()), *self._broken.values()]
+        if rules:
+            broken, broken_us = tuple(words for words, _ in rules), tuple(since_us for _, since_us in rules)
             words = f"{'; '.join(broken)} (after {_time(after_s)})"
             since_us = min(filter(None, (self._since_us, *self._gone.values())))
-            return Verdict(WORSE, words, now_us, after_s, since_us=since_us, broken=broken)
+            return Verdict(WORSE, words, now_us, after_s, since_us=since_us, broken=broken, broken_us=broken_us)
         if self._worst:
             return self._worse(now_us, after_s)
         silent_s = (now_us - self._heard_us) / 1e6

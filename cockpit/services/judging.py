@@ -80,7 +80,7 @@ class Trial:
             verdict = Judge(policy_of(self._rule), self._started_us).verdict(now_us) if silent else None
             return Heard(verdict, silent=tuple(nodes) if silent else ())
         looks, self._next = self._feed.looks(self._at, self._split, self._next)
-        wrong = (gone, self._feed.violated(self._at, nodes, self._started_us))
+        wrong = (gone, self._feed.violated(self._at, self._split.new, self._started_us))
         if wrong != self._wrong and not looks:
             looks = [Look(now_us, {})]
         self._wrong = wrong

@@ -119,7 +119,8 @@ class LatencyBook:
 
     def _added(self, share: int = 1) -> None:
         self._add_heat(share)
-        if self._clock_us() - self._flushed_us > FLUSH_S * 1e6:
+        # one that seems to lie ahead was before the clock was set back
+        if not 0 <= self._clock_us() - self._flushed_us <= FLUSH_S * 1e6:
             self._drop_idle()
             self.flush()
 
@@ -154,9 +155,9 @@ class LatencyBook:
         parts = self._unsaved()
         if not parts:
             return
-        history, due = self._history, now - self._compacted_us > COMPACT_S * 1e6
+        history, due = self._history, not 0 <= now - self._compacted_us <= COMPACT_S * 1e6
         self._compacted_us = now if due else self._compacted_us
-        self.saving = True
+        self.saving, set_back = True, self.set_back
 
         def save() -> None:
             history.save(parts)
@@ -168,7 +169,8 @@ class LatencyBook:
 
         def saved(outcome: Outcome[None]) -> None:
             self.saving = False
-            if outcome.error is None:
+            # where the clock was set back meanwhile, what was saved seems to lie ahead of what comes
+            if outcome.error is None and set_back is self.set_back:
                 self._saved(parts)
 
         self._runner.submit("history", save, saved)
@@ -246,7 +248,8 @@ class LatencyBook:
         if kept is None:
             return []
         times = kept.columns[0]
-        first, last = bisect_left(times, start_us), bisect_right(times, end_us)
+        first = bisect_left(times, start_us)
+        last = max(first, bisect_right(times, end_us))
         values = kept.columns[3][first : last : 1 + (last - first) // P99S]
         return [None if math.isnan(v) else v for v in values]
 

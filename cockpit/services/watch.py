@@ -352,7 +352,8 @@ class Watch:
         if watched.state is WatchState.STOPPED:
             return
         served = any(e.production for e in self._store.state.environments if e.name == watched.environment)
-        told_now = words.words_of(watched, self._clock_us(), metrics=self._metrics(run.deployment), production=served)
+        known = {"metrics": self._metrics(run.deployment), "production": served, "told": bool(run.told)}
+        told_now = words.words_of(watched, self._clock_us(), **known)
         if told_now is None:
             if run.told and not watched.over:
                 words.over(self._notices, watched)

@@ -36,6 +36,7 @@ AGAIN_S = 30.0  # after trouble with the journal
 LATE_S = 10.0  # a countdown that ended so long ago ran while the machine slept: nobody could stop it
 NOTED_S = 60.0  # from one note of what has passed to the next of its kind
 LOOK_BACK = 200  # intents of the service
+MOST_WORDS = 1_000  # characters of a reason: deployment systems refuse long ones, and it is not sent twice
 
 
 class Past(Struct, frozen=True):
@@ -324,7 +325,7 @@ class Automatic:
             return planned
         if watched.countdown is None or planned.target.digest != watched.countdown.digest:
             return "the version to go back to is another one by now"
-        why = cause(run, watched, self._clock_us()).sentence
+        why = " ".join(cause(run, watched, self._clock_us()).sentence.split())[:MOST_WORDS]
         try:
             self._actions.fire(planned, f"{AUTOMATIC}{why}", automatic=True, key=key)
         except CockpitError as error:

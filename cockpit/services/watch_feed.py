@@ -86,7 +86,8 @@ class _Node:
 
     def _violations(self, last: Reading | None, reading: Reading, now_us: int) -> None:
         """Note which invariants were broken since the last scrape; what a process did before it began anew was another one's."""
-        before = last.violations if last is not None else reading.violations
+        # of one that came into being while we looked all is new
+        before = last.violations if last is not None else {} if self.began_us else reading.violations
         anew = last is not None and (_began_anew(last, reading) or any(n < before.get(name, 0.0) for name, n in reading.violations.items()))
         if anew:
             self.violated, before = {}, {}
@@ -213,12 +214,14 @@ class Feed:
             found = self._places.get(at)
             return {name: node.read_us for name, node in found.nodes.items()} if found is not None else {}
 
-    def violated(self, at: str, nodes: Sequence[str], since_us: int) -> tuple[str, ...]:
-        """The invariants that these nodes broke since then, in words."""
+    def violated(self, at: str, digest: str, since_us: int) -> tuple[str, ...]:
+        """The invariants that nodes broke since then which run that digest, in words."""
         with self._lock:
             found = self._places.get(at)
-            known = [(n, found.nodes[n].violated) for n in sorted(nodes) if n in found.nodes] if found is not None else []
-            return tuple(f"{words} on {node}" for node, violated in known for words, at_us in violated.items() if at_us >= since_us)
+            known = sorted(found.nodes.items()) if found is not None else []
+            # one that changed and was not read since may have broken them as what it ran before
+            mine = [(name, node.violated) for name, node in known if node.digest == digest and node.read_us >= node.since_us]
+            return tuple(f"{words} on {name}" for name, violated in mine for words, at_us in violated.items() if at_us >= since_us)
 
     def looks(self, at: str, sides: Split, first: int, last: int | None = None) -> tuple[list[Look], int]:
         """The looks from number `first` on, and the number of the next one."""

@@ -63,10 +63,16 @@ def _verdict(run: Run) -> Iterator[Finding]:
     verdict = run.heard.verdict if run.heard is not None else None
     if verdict is None or not verdict.bad:
         return
-    for words in verdict.broken:
-        yield Finding("rule", words, verdict.since_us)
+    yield from ruled(verdict)
     if not verdict.broken:
         yield Finding("verdict", verdict.sentence, verdict.since_us)
+
+
+def ruled(verdict: Verdict) -> Iterator[Finding]:
+    """The hard rules that are broken, each since it is."""
+    since_us = dict(zip(verdict.broken, verdict.broken_us, strict=False))
+    for words in verdict.broken:
+        yield Finding("rule", words, since_us.get(words, verdict.since_us))
 
 
 def _alerts(state: AppState, run: Run, now_us: int) -> Iterator[Finding]:

@@ -34,8 +34,11 @@ def notice_key(watched: Watched) -> str:
     return f"watch:{place(watched.service, watched.environment)}"
 
 
-def words_of(watched: Watched, now_us: int, *, metrics: bool = True, production: bool = True) -> Told | None:
-    """What is to be told of it; None where nothing is. That nobody uses it is news in production only."""
+def words_of(watched: Watched, now_us: int, *, metrics: bool = True, production: bool = True, told: bool = False) -> Told | None:
+    """What is to be told of it; None where nothing is. That nobody uses it is news in production only.
+
+    `told`: a notice of it stands: what is not seen any more has not passed.
+    """
     name = f"{watched.service} {watched.version}"
     kinds = tuple(dict.fromkeys(f.kind for f in watched.findings))
     texts = "; ".join(f.text for f in watched.findings)
@@ -56,7 +59,7 @@ def words_of(watched: Watched, now_us: int, *, metrics: bool = True, production:
         judged = watched.found.sentence if watched.found is not None else "nothing was judged yet"
         return Told(Severity.WARNING, title, f"{texts}. {watched.version}: {judged}.", hint, "", kinds, sign)
     since_us = min((f.since_us for f in watched.findings), default=now_us)
-    if not watched.finished_us or now_us - since_us < QUIET_S * 1e6 or not production:
+    if not told and (not watched.finished_us or now_us - since_us < QUIET_S * 1e6 or not production):
         return None
     title = f"It cannot be told how {name} does in {watched.environment}"
     hint = "What is not seen is not fine: look at Sources and at the nodes."
@@ -106,5 +109,8 @@ def over(notices: Notices, watched: Watched) -> None:
     name = f"{watched.service} {watched.version} in {watched.environment}"
     if watched.state is WatchState.STOPPED:
         notices.over(notice_key(watched))
+    elif watched.findings or not watched.requests:
+        texts = "; ".join(f.text for f in watched.findings) or "no request of it was seen yet"
+        notices.over(notice_key(watched), f"{name}: what was told of it has passed", f"{texts[:1].upper()}{texts[1:]}.")
     else:
         notices.over(notice_key(watched), f"{name}: nothing speaks against it any more", progress(watched))

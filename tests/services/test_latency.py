@@ -173,6 +173,13 @@ def test_what_many_points_say_is_asked_of_some_and_no_extreme_is_lost_in_a_trend
     assert book.trend("other", 0, int(last)) == ()
 
 
+def test_a_time_that_ends_before_it_begins_has_no_points(fake_clock: Any) -> None:
+    book = LatencyBook(InlineRunner(FakeMain(fake_clock)), None, fake_clock)
+    book.add([("gw@prod/*/*", a_point(i * 1_000_000)) for i in range(2_000)])
+    for back_s in (1, 3, 599, 600, 601, 1_500):
+        assert book.p99("gw@prod", 1_800_000_000, (1_800 - back_s) * 1_000_000) == []
+
+
 def deployment(number: int, kind: str, start_s: float, end_s: float) -> Deployment:
     return Deployment(
         str(number), "", "gw", "prod", f"1.{number}", "d", kind, DeployState.SUCCEEDED, from_version=f"1.{number - 1}",
@@ -185,6 +192,15 @@ def test_the_baseline_is_the_time_before_the_newest_deploy_and_a_rollback_keeps_
     assert baseline_window(history) == (115_000_000, 400_000_000, "1.1")
     assert baseline_window((*history, deployment(3, "rollback", 500, 510))) == (115_000_000, 400_000_000, "1.1")
     assert baseline_window(()) is None
+
+
+def test_a_deploy_right_after_another_one_leaves_no_baseline_and_is_looked_at_all_the_same(fake_clock: Any) -> None:
+    scene = Scene(fake_clock)
+    start = fake_clock() / 1e6
+    steps = (deployment(8, "deploy", start - 1, start), deployment(7, "deploy", start - 9, start - 2))
+    scene.store.merge("deployments", {"gw@prod": Fact(steps, fake_clock(), "dep")})
+    scene.see(20, 6.0)
+    assert scene.store.state.latency["gw@prod"].value.point.p99_ms == 6.0
 
 
 class Scene:
@@ -353,6 +369,34 @@ def test_after_a_clock_was_set_back_points_reach_history_again(fake_clock: Any) 
     book.add([("s", a_point(now))])
     book.drain()
     assert store.points[-1][1].at_us == now
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_from_history_meanwhile(fake_clock: Any) -> None:
+    main, store = FakeMain(fake_clock), Kept()
+    book = LatencyBook(InlineRunner(main), store, fake_clock)
+    for _ in range(20):
+        book.add([("s", a_point(fake_clock.advance(2)))])
+        main.settle()
+    fake_clock.advance(-3600)
+    back_us = fake_clock()
+    for _ in range(20):
+        book.add([("s", a_point(fake_clock.advance(2)))])
+        main.settle()
+    assert [p for _, p in store.points if back_us < p.at_us <= fake_clock()], "an hour is long to wait for that"
+
+
+def test_what_is_being_saved_while_the_clock_is_set_back_is_no_word_about_what_comes(fake_clock: Any) -> None:
+    main, store = FakeMain(fake_clock), Kept()
+    book = LatencyBook(InlineRunner(main), store, fake_clock)
+    book.add([("s", a_point(fake_clock.advance(2)))])
+    book.flush()
+    assert book.saving
+    fake_clock.advance(-3600)
+    book.add([("s", a_point(fake_clock.advance(2)))])
+    main.settle()
+    assert not book.saving
+    book.drain()
+    assert store.points[-1][1].at_us == fake_clock()
 
 
 def test_the_place_is_judged_again_after_its_clock_was_set_back(fake_clock: Any) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from cockpit.domain.alerts import Alert
 from cockpit.domain.facts import Fact
-from cockpit.domain.judge import NO_WORSE
+from cockpit.domain.judge import NO_WORSE, Judge, JudgePolicy, Look
 from cockpit.domain.release import Fleet, Node
 from cockpit.domain.watching import WatchRule, WatchState, named, running
 from cockpit.services.connections import Connected
+from cockpit.services.notices import Severity
+from cockpit.services.watch_findings import passed, ruled
 from tests.fakes.rig import D2, D3
 from tests.fakes.watch_rig import AT, WatchRig
 
@@ -145,6 +148,48 @@ def test_another_services_alertmanager_is_none_of_it(make: Make) -> None:
     assert texts(rig) == []
 
 
+def fires(rig: WatchRig, *names: str) -> None:
+    """These alerts and no others fire from now on."""
+    told = ({"severity": "critical"}, {"summary": "5xx is 3 %"}, rig.clock())
+    alerts = tuple(Alert(name, name, *told, service="gw", environment="prod") for name in names)
+    rig.store.merge("alerts", {"am": Fact(alerts, rig.clock(), "Alertmanager", 300.0)})
+
+
+def test_what_passes_while_nobody_sees_how_it_does_is_no_good_news(make: Make) -> None:
+    rig = make(calm_s=60)
+    rig.deploy()
+    rig.run(30)
+    fires(rig, "HighErrorRate")
+    rig.run(2)
+    assert [n.title for n in rig.loud] == ["gw 1.8.0 does badly in prod"]
+    rig.mute = {node.name for node in rig.fleet.nodes}
+    assert rig.run_until(lambda: "silence" in rig.kinds(), 60)
+    fires(rig)
+    rig.run(2)
+    assert rig.seen.state is WatchState.BLIND
+    assert [n.title for n in rig.notices.history if n.severity is Severity.OK] == []
+    (notice,) = rig.loud
+    assert notice.title == "It cannot be told how gw 1.8.0 does in prod", "the notice goes on with what is known now"
+    rig.mute = set()
+    assert rig.run_until(lambda: rig.seen.state is WatchState.WATCHING, 60)
+    rig.run(2)
+    assert rig.loud == []
+
+
+def test_what_passes_before_anything_was_seen_is_not_said_to_be_all(make: Make) -> None:
+    rig = make(calm_s=60)
+    rig.mute = {node.name for node in rig.fleet.nodes}
+    rig.deploy()
+    fires(rig, "HighErrorRate")
+    rig.run(2)
+    assert rig.seen.state is WatchState.BAD
+    fires(rig)
+    rig.run(2)
+    assert rig.seen.state is WatchState.WATCHING
+    (said,) = [n for n in rig.notices.history if n.severity is Severity.OK]
+    assert (said.title, said.message) == ("gw 1.8.0 in prod: what was told of it has passed", "No request of it was seen yet.")
+
+
 # -- nodes ---------------------------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +252,17 @@ def test_what_runs_is_told_by_digests_or_by_versions_never_by_both() -> None:
     assert named("", "1.8", fleet(("1.8", D3), ("1.8", D2))) == "", "the same name for two things"
     assert named("", "1.9", fleet(("1.8", D3))) == ""
     assert named("", "", None) == ""
+
+
+def test_a_node_that_comes_back_is_history_and_what_still_stands_is_not(fake_clock: Any) -> None:
+    start = fake_clock()
+    judge = Judge(JudgePolicy(), start)
+    judge.look(Look(start + 10_000_000, {}, gone=("n1",)))
+    before = tuple(ruled(judge.look(Look(start + 20_000_000, {}, gone=("n1",), broken=("book not crossed",)))))
+    after = tuple(ruled(judge.look(Look(start + 30_000_000, {}, broken=("book not crossed",)))))
+    assert [f.text for f in after] == ["invariant broken: book not crossed"]
+    gone = passed(before, after, (), start + 30_000_000)
+    assert [(f.text, f.since_us, f.until_us) for f in gone] == [("node n1 is gone", start + 10_000_000, start + 30_000_000)]
 
 
 # -- rollbacks -------------------------------------------------------------------------------------------------------------------------

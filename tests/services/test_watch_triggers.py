@@ -159,6 +159,18 @@ def test_a_critical_alert_of_it_goes_back_once_by_the_same_countdown(make: Make)
     assert post.reason == f"{AUTOMATIC}alert HighErrorRate: 5xx is 3 %"
 
 
+def test_alerts_with_a_lot_to_say_keep_no_rollback_from_being_taken(make: Make) -> None:
+    """A deployment system refuses a reason of more than four thousand characters, and nothing is sent twice."""
+    rig = make()
+    wordy = [replace(alert(rig, f"High{number}"), annotations={"summary": "5xx\n" * 500}) for number in range(9)]
+    fire(rig, *wordy)
+    announced(rig)
+    assert rig.run_until(lambda: bool(rig.systems.posts), 60)
+    (sent,) = rig.systems.posts
+    assert len(sent.reason) <= 1_100
+    assert sent.reason.startswith(f"{AUTOMATIC}alert High0: 5xx 5xx")
+
+
 # -- drift ---------------------------------------------------------------------------------------------------------------------------
 
 
