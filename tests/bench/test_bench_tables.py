@@ -25,7 +25,6 @@ def bench(qapp, monkeypatch) -> Any:
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROWS", 400)
     monkeypatch.setattr(module, "SECONDS", 0.3)
-    monkeypatch.setattr(module, "ROUNDS", 1)
     monkeypatch.setattr(table, "LARGE", 100)
     return module
 

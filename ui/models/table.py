@@ -15,6 +15,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 from ui.bridge import guarded
 from ui.models.table_column import Column as Column  # views know it by this module
 from ui.models.table_column import header, numbered, sortable
+from ui.models.table_pace import Pace
 from ui.models.table_search import Search
 from ui.models.table_tints import Looks, Rectangle, Tints, rectangles, runs
 from ui.models.text import tooltip_text
@@ -26,6 +27,7 @@ _Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
 TINT_S = 2.0  # how long a changed cell stays tinted
 LARGE = 2000  # rows
+RESORT_MS = 400  # rows that changed while the table is sorted by it go to their places that often
 _ORDER = Qt.SortOrder
 
 
@@ -50,6 +52,8 @@ class RowsModel(QAbstractTableModel):
         self._timer = QTimer(self)
         self._timer.setInterval(250)
         self._timer.timeout.connect(self._fade)
+        self._pace = Pace(RESORT_MS, self)
+        self._pace.due.connect(self._resort)
         self._search = Search(self)
         self._search.found.connect(self._show_found)
 
@@ -144,8 +148,7 @@ class RowsModel(QAbstractTableModel):
             self.set_rows([*(newest.get(i, row) for i, row in enumerate(given)), *fresh.values()])
             return
         changed = [slot for slot, row in newest.items() if given[slot] is not row and given[slot] != row]
-        self._put(large, changed, [newest[slot] for slot in changed])
-        self._add(large, list(fresh.values()), list(fresh))
+        self._put(large, changed, [newest[slot] for slot in changed], list(fresh.values()), list(fresh))
 
     def set_filter(self, text: str) -> None:
         """Show only rows where each word of `text` stands in some cell; case does not matter."""
@@ -243,8 +246,7 @@ class RowsModel(QAbstractTableModel):
         over = self._tints.over(monotonic())
         if over:
             find = self._large.number_of if self._large is not None else {key: i for i, key in enumerate(self._keys)}.get
-            cells = ((find(key), column) for key, column in over)
-            self._tell(rectangles((row, column) for row, column in cells if row is not None and row >= 0))
+            self._tell(rectangles((row, column) for key, column in over if (row := find(key)) is not None and row >= 0))
         if not self._tints:
             self._timer.stop()
 
@@ -276,23 +278,24 @@ class RowsModel(QAbstractTableModel):
         changes = None if before is None else before.changes(rows, self._key)
         if before is not None and changes is not None:
             slots, keys = changes
-            count = len(before.rows)
-            self._put(before, slots, [rows[slot] for slot in slots])
-            self._add(before, rows[count:], keys)
+            self._put(before, slots, [rows[slot] for slot in slots], rows[len(before.rows) :], keys)
         else:
             shown = before or LargeRows(self._rows, self._keys, self.columns, self._ask)
             self._renew(shown, *shown.renewed(rows, self._key))
 
-    def _put(self, large: LargeRows, slots: list[int], rows: Sequence[Any]) -> None:
+    def _put(self, large: LargeRows, slots: list[int], rows: Sequence[Any], fresh: Sequence[Any], keys: Sequence[Hashable]) -> None:
+        olds = large.put(slots, rows) if slots else []
+        if keys:
+            self._arrange(large.add(fresh, keys))
+        elif large.astray:
+            self._pace.ask()
         if slots:
-            olds, order = large.put(slots, rows)
-            if order is not None:
-                self._arrange(order)
             self._tell_changed(large, slots, olds)
 
-    def _add(self, large: LargeRows, rows: Sequence[Any], keys: Sequence[Hashable]) -> None:
-        if keys:
-            self._arrange(large.add(rows, keys))
+    @Slot()
+    def _resort(self) -> None:
+        if self._large is not None and self._large.astray:
+            self._arrange(self._large.resorted())
 
     def _renew(self, shown: LargeRows, new: LargeRows, changed: Sequence[tuple[int, Any]]) -> None:
         """Rows came, went or changed places: those that go leave, then all others change hands unseen, then the new ones come."""

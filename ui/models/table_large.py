@@ -37,7 +37,9 @@ class LargeRows:
         self._sort = (-1, False)
         self._mask: NDArray[np.bool_] | None = None
         self._where: Order | None = None
-        self._chunks: list[slice] = []
+        self._bounds: list[slice] = []
+        self._chunks: list[list[Any]] = []  # the rows again, as they are compared
+        self._strays: set[int] = set()  # rows that changed and stand where they stood before
         self.words = Words(len(self.rows), self._texts, ages=any(c.quiet and c.copy is None for c in columns))
 
     # reading ---------------------------------------------------------------------------------------------------------------
@@ -104,6 +106,7 @@ class LargeRows:
         self.words.begin(words)
         self._mask = self.words.matching(words)
         self._sort = sort
+        self._strays.clear()
         slots = np.arange(len(self.rows)) if self._mask is None else np.flatnonzero(self._mask)
         return self._sort_keys().sorted(slots, sort[1]) if self._sorts() else slots
 
@@ -141,33 +144,46 @@ class LargeRows:
             return None
         mine, theirs = self.rows, rows if isinstance(rows, list) else list(rows)
         if not self._chunks:
-            self._chunks = [slice(start, min(start + _CHUNK, len(mine))) for start in range(0, len(mine), _CHUNK)]
-        chunks = self._chunks
+            self._bounds = [slice(start, min(start + _CHUNK, len(mine))) for start in range(0, len(mine), _CHUNK)]
+            self._chunks = [mine[bound] for bound in self._bounds]
         found: list[int] = []
         # a comparison of lists looks at the rows' identity first, without a step of Python for each
-        for chunk in compress(chunks, map(ne, map(mine.__getitem__, chunks), map(theirs.__getitem__, chunks))):
-            for slot, (old, new) in enumerate(zip(mine[chunk], theirs[chunk], strict=True), chunk.start):
+        for bound in compress(self._bounds, map(ne, self._chunks, map(theirs.__getitem__, self._bounds))):
+            for slot, (old, new) in enumerate(zip(mine[bound], theirs[bound], strict=True), bound.start):
                 if old is not new and old != new:
                     if key(old) != key(new):
                         return None
                     found.append(slot)
         return found, more
 
-    def put(self, slots: list[int], rows: Sequence[Any]) -> tuple[list[Any], Order | None]:
-        """Replace the rows of `slots`. Answers the old ones, and the new order where it is another."""
+    def put(self, slots: list[int], rows: Sequence[Any]) -> list[Any]:
+        """Replace the rows of `slots`; answers the old ones. The order stays as it is until `resorted`."""
         olds = [self.rows[slot] for slot in slots]
         for slot, row in zip(slots, rows, strict=True):
             self.rows[slot] = row
+            if self._chunks:
+                self._chunks[slot // _CHUNK][slot % _CHUNK] = row
         before = None if self._mask is None else self._mask[slots]
         self.words.changed(slots)
-        moved = [] if self._mask is None or before is None else np.array(slots)[before != self._mask[slots]].tolist()
+        if self._mask is not None and before is not None:
+            self._strays.update(np.array(slots)[before != self._mask[slots]].tolist())
         for number, keys in self._sorted.items():
             column = self._columns[number]
             values = self._read(number, column.sort_key or column.text, rows)
             others = [slot for slot, value in zip(slots, values, strict=True) if keys.put(slot, value)]
             if number == self._sort[0]:
-                moved += others
-        return olds, self._moved(sorted(set(moved))) if moved else None
+                self._strays.update(others)
+        return olds
+
+    @property
+    def astray(self) -> bool:
+        """Whether some rows are not in their places."""
+        return bool(self._strays)
+
+    def resorted(self) -> Order:
+        """The order with all rows in their places."""
+        strays, self._strays = sorted(self._strays), set()
+        return self._moved(strays) if strays else self.order
 
     def add(self, rows: Sequence[Any], keys: Sequence[Hashable]) -> Order:
         """Rows with new keys behind all others; answers the order with them in it."""
@@ -182,7 +198,8 @@ class LargeRows:
         for number, sort_keys in self._sorted.items():
             column = self._columns[number]
             sort_keys.add(self._read(number, column.sort_key or column.text, rows))
-        return self._moved(slots)
+        self._strays.update(slots)
+        return self.resorted()
 
     def _moved(self, slots: list[int]) -> Order:
         """The order after some rows went to other places."""

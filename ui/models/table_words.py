@@ -62,17 +62,19 @@ class Words:
     def read_some(self, budget_s: float) -> None:
         """Read ahead, so that the first key need not wait."""
         until = monotonic() + budget_s
-        while self._unread and monotonic() < until:
+        while self._unread:
             self._fill(self._unread[-_EVERY:])
             del self._unread[-_EVERY:]
+            if monotonic() >= until:
+                break
 
     def read_first(self, slots: list[int], budget_s: float) -> None:
         """Read these before all others, as many as there is time for."""
         until = monotonic() + budget_s
         for start in range(0, len(slots), _FEW):
-            if monotonic() > until:
-                break
             self._fill(slots[start : start + _FEW])
+            if monotonic() >= until:
+                break
 
     def read_all(self) -> None:
         """Read what is left."""
