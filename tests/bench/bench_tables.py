@@ -300,9 +300,10 @@ class Live:
 
 
 def changing(ours: Ours, given: list[Row]) -> list[dict[str, object]]:
-    """1,000 cells a second: a tenth of them in sight, all, in a column that the table is sorted by, and given with all other rows."""
+    """1,000 cells a second: anywhere, a tenth in sight, all, in a column that the table is sorted by, and given with all other rows."""
     results = []
     cases = (
+        ("anywhere", 0, -1, False),
         ("100 of them in sight", 10, -1, False),
         ("all in sight", CELLS, -1, False),
         ("sorted by a column that changes", 10, 3, False),
@@ -317,7 +318,8 @@ def changing(ours: Ours, given: list[Row]) -> list[dict[str, object]]:
         live = Live(ours.view, given, seen, whole)
         idle, busy = live.share(False), live.share(True)
         live.batch()
-        assert any(ours.view.rows_model.tinted(n, c) for n in range(ours.view.rowAt(0), ours.view.rowAt(400)) for c in range(len(COLUMNS)))
+        near = range(ours.view.rowAt(0), ours.view.rowAt(400))
+        assert not seen or any(ours.view.rows_model.tinted(n, c) for n in near for c in range(len(COLUMNS)))
         results.append(
             {
                 "name": f"1,000 changed cells a second among {ROWS:,} rows, {name}",

@@ -34,6 +34,7 @@ class LargeRows:
         self._columns = columns
         self._ask = ask
         self._sorted: dict[int, SortKeys] = {}
+        self._behind: dict[int, set[int]] = {}  # slots that changed since the keys of a column were read, for those not sorted by
         self._sort = (-1, False)
         self._mask: NDArray[np.bool_] | None = None
         self._where: Order | None = None
@@ -118,7 +119,15 @@ class LargeRows:
         if number not in self._sorted:
             column = self._columns[number]
             self._sorted[number] = SortKeys(self._read(number, column.sort_key or column.text, self.rows))
+        elif number in self._behind:
+            self._read_again(number, list(self._behind.pop(number)))
         return self._sorted[number]
+
+    def _read_again(self, number: int, slots: list[int]) -> list[int]:
+        """The keys of rows that changed; answers the slots that sort otherwise."""
+        column, keys = self._columns[number], self._sorted[number]
+        values = self._read(number, column.sort_key or column.text, [self.rows[slot] for slot in slots])
+        return [slot for slot, value in zip(slots, values, strict=True) if keys.put(slot, value)]
 
     def forget_ages(self) -> None:
         """What columns without a tint sort by may move with the clock."""
@@ -167,12 +176,11 @@ class LargeRows:
         self.words.changed(slots)
         if self._mask is not None and before is not None:
             self._strays.update(np.array(slots)[before != self._mask[slots]].tolist())
-        for number, keys in self._sorted.items():
-            column = self._columns[number]
-            values = self._read(number, column.sort_key or column.text, rows)
-            others = [slot for slot, value in zip(slots, values, strict=True) if keys.put(slot, value)]
+        for number in self._sorted:
             if number == self._sort[0]:
-                self._strays.update(others)
+                self._strays.update(self._read_again(number, slots))
+            else:
+                self._behind.setdefault(number, set()).update(slots)
         return olds
 
     @property
@@ -239,6 +247,7 @@ class LargeRows:
                     sources[slot] = -1
         new.words.carry(self.words, sources)
         for number, keys in self._sorted.items():
+            self._read_again(number, list(self._behind.pop(number, ())))
             column, values = self._columns[number], keys.values
             fresh = [slot for slot, source in enumerate(sources) if source < 0]
             carried = [values[source] for source in sources]

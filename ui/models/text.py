@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 NONE = "–"  # what stands where nothing is known
@@ -115,27 +116,35 @@ def moment(at_us: int) -> datetime | None:
         return None
 
 
+@lru_cache(4096)
+def _written(second: int) -> str:
+    """2026-11-22 09:40:12, or "" where no calendar holds it. Kept, for tables ask for the same moments again and again."""
+    at = moment(second * 1_000_000 + 1)
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _parts(at_us: int, now_us: int = 0) -> tuple[str, str, bool]:
+    """The date, the time, and whether that is the day of `now_us`; ("", "", False) for no moment."""
+    at = _written(at_us // 1_000_000) if at_us > 0 else ""
+    return at[:10], at[11:], now_us > 0 and at[:10] == _written(now_us // 1_000_000)[:10]
+
+
 def time_text(at_us: int, now_us: int = 0) -> str:
     """2026-11-22 09:40:12 UTC; with `now_us` of the same day the date is left out."""
-    at = moment(at_us)
-    if at is None:
-        return NONE
-    now = moment(now_us)
-    return f"{at:%H:%M:%S} UTC" if now is not None and now.date() == at.date() else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    day, time, today = _parts(at_us, now_us)
+    return NONE if not time else f"{time} UTC" if today else f"{day} {time} UTC"
 
 
 def short_time_text(at_us: int, now_us: int = 0) -> str:
     """11-22 09:40, and 09:40:12 on the day of `now_us`, for narrow columns; the tooltip has the rest."""
-    at, now = moment(at_us), moment(now_us)
-    if at is None:
-        return NONE
-    return f"{at:%H:%M:%S}" if now is not None and now.date() == at.date() else f"{at:%m-%d %H:%M}"
+    day, time, today = _parts(at_us, now_us)
+    return NONE if not time else time if today else f"{day[5:]} {time[:5]}"
 
 
 def clock_text(at_us: int) -> str:
     """09:40:12 UTC."""
-    at = moment(at_us)
-    return NONE if at is None else f"{at:%H:%M:%S} UTC"
+    time = _parts(at_us)[1]
+    return f"{time} UTC" if time else NONE
 
 
 def time_tooltip(at_us: int) -> str:
