@@ -31,7 +31,7 @@ def bench(qapp, monkeypatch) -> Any:
 
 def test_all_figures_come_out_and_both_sides_agree(bench: Any) -> None:
     results = bench.run()
-    assert len(results) == 4 + len(bench.COLUMNS) + 2 + 4
+    assert len(results) == 4 + len(bench.COLUMNS) + 2 + 5
     assert all(r["ours"] > 0 and r["rival"] >= 0 and r["holds"] is (r["ratio"] <= r["target"]) for r in results)
 
 
