@@ -30,8 +30,8 @@ run: $(SETUP) ## opens the window; without a display the tour instead
 	else echo "There is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set): running the tour on a virtual screen."; exec $(MAKE) tour; fi
 
 test: $(SETUP) lint ## style, types, layers, budgets and all tests
-	@# a worker that crashed ends the run, which would hang else
-	$(VENV)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not heavy and not e2e"
+	@# a worker that crashed ends the run, which would hang else; the order is conftest's: dear files first, else the files of few tests come last
+	$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not heavy and not e2e"
 	@# the stories watch latency or count on answers in time: nothing else may run beside them
 	$(VENV)/python -m pytest -m "e2e and not heavy"
 

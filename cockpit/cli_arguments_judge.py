@@ -30,7 +30,8 @@ JUDGE: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
         (
             f"{{judge: {{folder, faults, fault_free_windows, false_alarms_asked, rules: {_RULES},\n"
             "  by_metric: {metric: rules}, at_rates: [{false_alarms_asked, rules}],\n"
-            "  found: [{fault, node, metric, statistic, change, state: found|not found|no data, judge, mann_whitney, percentile}]}\n"
+            "  found: [{fault, node, metric, statistic, change, state: found|not found|no data, why, samples_before,\n"
+            "  judge, mann_whitney, percentile}]}\n"
             "  (the last three: the share of fault-free windows that look as bad to that rule)"
         ),
         _judge,

@@ -40,7 +40,7 @@ MEASURE: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
             "  release-cockpit regressions order-gateway end suite:unit"
         ),
         (
-            f"{{service, runs, regressions: [{_REGRESSION}],\n"
+            f"{{service, runs, measures, longest, regressions: [{_REGRESSION}],\n"
             "  growers: [{measure, level, unit, growth}], flaky: [{suite, test, rate, flips, pairs, same_commit, failed, runs, last}]}\n"
             f"  | {{acknowledged: {_REGRESSION}}} | {{ended: {_REGRESSION}}}"
         ),

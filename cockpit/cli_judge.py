@@ -65,6 +65,7 @@ def _fault(judged: Judged, index: int, rate: float) -> Document:
         "change": found.change if found.change is not None and math.isfinite(found.change) else None,
         "state": "no data" if found.judge is None else "found" if found.judge <= rate else "not found",
         "why": found.why,
+        "samples_before": sum(math.isfinite(v) for v in fault.before),
         **{rule: getattr(found, rule) for rule in RULES},
     }
 
@@ -84,8 +85,11 @@ def text_of_judge(document: Document, out: Out) -> list[str]:
         lines += ["", f"{plain(metric, 60)} alone, at most {asked}:", *table(heads[1:], [_rule(r) for r in rules], out.colour, "  ")]
     columns = (Column("fault"), Column("series"), Column("change", True), Column("as bad as", True), Column("judge"))
     rows = [[f["fault"], f"{f['node']} {f['metric']} {f['statistic']}", number_text(f["change"], " x"), *_seen(f)] for f in j["found"]]
-    whys = sorted({plain(f["why"], 200) for f in j["found"] if f["why"]})
-    return [*lines, "", *table(columns, rows, out.colour), *(f"no data: {why}" for why in whys)]
+    whys = sorted({f"no data: {plain(f['why'], 200)}" for f in j["found"] if f["why"]})
+    bare = sum(f["state"] != "no data" and not f["samples_before"] for f in j["found"])
+    if bare:
+        whys.append(f"{counted(bare, 'fault')} without a sample before: is its time in seconds, as those of metrics.csv?")
+    return [*lines, "", *table(columns, rows, out.colour), *whys]
 
 
 def _rule(rule: Document) -> list[Cell]:

@@ -58,7 +58,8 @@ def show_regressions(session: Session, options: Namespace) -> Document:
         return _end(session, service, options)
     found = _standing(session, service)
     told = {s.regression.key for s in found}
-    growers = [line for line in trends.lines if line.key not in told and line.growth is not None and worse(line, line.growth)]
+    growers = [line for line in trends.lines if line.key not in told and worse(line, line.growth or 0.0)]
+    growers = [line for line in growers if abs(line.growth or 0.0) >= regressions.LEAST]  # below it is noise
     growers.sort(key=lambda line: -abs(line.growth or 0.0))
     flaky = [
         {
@@ -77,6 +78,8 @@ def show_regressions(session: Session, options: Namespace) -> Document:
     return {
         "service": service,
         "runs": len(trends.marks),
+        "measures": len(trends.lines),
+        "longest": regressions.longest(trends),
         "regressions": [_document(session, service, s) for s in found],
         "growers": [_grower(line) for line in growers[:GROWERS]],
         "flaky": flaky,
@@ -144,9 +147,9 @@ def text_of_regressions(document: Document, session: Session) -> list[str]:
             return [
                 state_text(state, f"{plain(d['measure'], 200)} {change_words(d['change'])} since {plain(d['since'], 60)}{until}", colour)
             ]
-    if not document["runs"] and not document["regressions"] and not document["growers"]:
+    if not document["runs"] and not document["measures"]:
         return ["Nothing is measured yet: runs fill this as they end, `release-cockpit benchmarks add` brings in files."]
-    lines = _regression_lines(document, colour) or [state_text("ok", f"nothing became worse in {counted(document['runs'], 'run')}", colour)]
+    lines = _regression_lines(document, colour) or [_nothing_worse(document["longest"], colour)]
     for g in document["growers"]:
         lines.append(f"  grows {change_words(g['growth'])}: {plain(g['measure'], 200)} ({g['level']:.3g} {plain(g['unit'], 20)})")
     for f in document["flaky"]:
@@ -156,6 +159,12 @@ def text_of_regressions(document: Document, session: Session) -> list[str]:
             state_text("warning", f"{words} flipped {f['flips']} of {f['pairs']} times{same}, last with {plain(f['last'], 60)}", colour)
         )
     return lines
+
+
+def _nothing_worse(longest: int, colour: bool) -> str:
+    if longest < regressions.ENOUGH:
+        return state_text("pending", f"too few runs to say what became worse, {longest} of {regressions.ENOUGH}", colour)
+    return state_text("ok", f"nothing became worse in {counted(longest, 'run')}", colour)
 
 
 def _regression_lines(document: Document, colour: bool) -> list[str]:

@@ -103,6 +103,7 @@ class Cockpit:
         from cockpit.services.latency import LatencyBook
         from cockpit.services.runtime import Runner
         from cockpit.services.sync import Sync
+        from cockpit.storage.history_heat import HeatHistory
         from cockpit.storage.journal import Journal
         from cockpit.storage.owner import process_owner
         from cockpit.storage.secrets import Secrets
@@ -111,7 +112,8 @@ class Cockpit:
         self.runner = Runner(self.main)
         self.connections = Connections()
         self.journal = Journal(self.database, process_owner(), self.clock_us) if self.database else None
-        self.latency = LatencyBook(self.runner, None if self.read_only else self.history, self.clock_us)
+        stores = (None, None) if self.read_only or self.database is None else (self.history, HeatHistory(self.database))
+        self.latency = LatencyBook(self.runner, stores[0], self.clock_us, stores[1])
         self.sync = Sync(self.main, self.runner, self.store, self.notices, self.clock_us)
         self.secrets = Secrets(os.environ)
         self.notices.hide = self.secrets.hide

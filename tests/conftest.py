@@ -25,6 +25,7 @@ from pytestqt.qtbot import QtBot
 
 GRACE_S = 10.0
 WHOLE_TURNS = 50  # so many tests with Qt share one whole collection of garbage
+DEAR = {"test_watch_venue.py", "test_launcher.py", "test_openapi.py"}  # a minute or so each
 PATIENCE_MS = 20_000  # pytest-qt waits five seconds where nothing else is said; a busy machine needs more
 
 
@@ -32,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "logs(pattern, ...): WARNING records that match one of the patterns are expected in this test")
     for wait in (QtBot.waitUntil, QtBot.waitSignal, QtBot.waitSignals, QtBot.waitExposed, QtBot.waitActive):
         wait.__kwdefaults__["timeout"] = PATIENCE_MS
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The dear files first, the others as they are: a file is given to one worker, and a long one at the end leaves the others idle."""
+    items.sort(key=lambda item: item.path.name not in DEAR)
 
 
 def wait_until(predicate: Callable[[], Any], timeout_s: float) -> Any:

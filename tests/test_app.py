@@ -15,6 +15,7 @@ from cockpit.app import build, build_on, config_in_use, embedded_playground
 from cockpit.domain.approvals import Approval
 from cockpit.domain.checks import CheckRun, CheckState
 from cockpit.domain.facts import Fact
+from cockpit.domain.metrics import Histogram
 from cockpit.domain.release import Version
 from cockpit.domain.rollout import Action, ActionState
 from cockpit.paths import find_paths
@@ -84,6 +85,23 @@ def test_a_corrupt_database_is_set_aside_and_said(tmp_path: Path) -> None:
     assert [p.read_bytes()[:4] for p in tmp_path.glob("cockpit.sqlite.corrupt*")] == [b"this"]
     assert not cockpit.read_only
     cockpit.close()
+
+
+def test_samples_of_the_heat_maps_are_there_at_the_next_start(tmp_path: Path) -> None:
+    paths, seen = a_config(tmp_path), Histogram((0.01, 1.0), (3.0, 4.0))
+    main = LoopMainThread()
+    first = build(paths, LoopMainThread())
+    first.latency.digest.fresh.append(("gw@prod/*/*", first.clock_us() - 1_000_000, seen))
+    first.latency.add([])
+    first.close()
+    second = build(paths, main)
+    assert second.latency.heat("gw@prod/*/*") is None, "read in a worker"
+    assert main.run_until(lambda: second.latency.heat("gw@prod/*/*") is not None, 20)
+    third = build(paths, LoopMainThread())
+    assert third.read_only
+    assert third.latency.heats.store is None, "who only reads writes no samples"
+    third.close()
+    second.close()
 
 
 def test_a_second_window_reads_only_and_a_command_may_act(tmp_path: Path) -> None:

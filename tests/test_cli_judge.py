@@ -92,3 +92,23 @@ def test_a_fault_without_samples_after_it_says_why(run: Run, tmp_path: Path) -> 
     assert [(f["state"], f["why"]) for f in answer["found"]][1] == ("no data", "no sample after the fault")
     assert list(answer["by_metric"]) == ["latency"]
     assert "no data: no sample after the fault" in run(str(folder))[1]
+
+
+def test_a_fault_that_cannot_be_read_is_said_and_the_others_are_judged(run: Run, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "set")
+    (folder / "test/issue_1/target.json").write_text("{", "utf-8")
+    result, out, _ = run(str(folder))
+    assert result == 0
+    assert "1 of 3" in out
+    assert "no data: " in out
+    assert "issue_1/target.json is not what it should be" in out
+    found = json.loads(run(str(folder), "--json")[1])["judge"]["found"]
+    assert [(f["state"], bool(f["why"])) for f in found] == [("found", False), ("no data", True), ("not found", False)]
+
+
+def test_times_of_another_unit_are_said(run: Run, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "set")
+    assert "without a sample before" not in run(str(folder))[1]
+    path = folder / "test/issue_0/target.json"
+    path.write_text(path.read_text("utf-8").replace("110", "-110000"), "utf-8")
+    assert "1 fault without a sample before" in run(str(folder))[1]

@@ -62,6 +62,30 @@ def test_nothing_measured_says_what_fills_it(world: World, run: Run) -> None:
     assert (result, "benchmarks add" in out) == (0, True)
 
 
+def bring(run: Run, folder: Path, values: list[float]) -> None:
+    """A benchmark result a file, oldest first; its last line makes each file another one."""
+    for number, value in enumerate(values):
+        path = folder / f"results{number}.csv"
+        path.write_text(f"name,value,unit\nboot,{value},ms\nfile {number},1,\n", "utf-8")
+        assert run("benchmarks", "add", SERVICE, "1.0.0", str(path))[0] == 0
+
+
+def test_few_results_say_that_nobody_can_tell_yet(world: World, run: Run, tmp_path: Path) -> None:
+    world.ci = FakeCi(now_us, ())
+    bring(run, tmp_path, [300.0, 301.0])
+    result, out, _ = run("regressions", SERVICE)
+    assert (result, "too few runs to say what became worse, 2 of 10" in out) == (0, True), out
+
+
+def test_what_is_noise_does_not_grow(world: World, run: Run, tmp_path: Path) -> None:
+    world.ci = FakeCi(now_us, ())
+    bring(run, tmp_path, [300.0 * (1.0 if i < 5 else 1.03) for i in range(10)])
+    document = json.loads(run("regressions", SERVICE, "--json")[1])
+    assert (document["measures"], document["longest"]) == (11, 10)
+    assert "benchmark:boot" not in [g["measure"] for g in document["growers"]]
+    assert "nothing became worse in 10 runs" in run("regressions", SERVICE)[1]
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [

@@ -173,10 +173,13 @@ def _run(app: Any, cockpit: Cockpit, paths: Paths, settings: Any, look: Theme, d
         if stamp:
             _painted(app, stamp, window)
         else:
+            from ui.widgets.chart_loader import load_ahead
+
             dress()
             cockpit.complete()
             window.complete()
             Collector(window)
+            load_ahead(window)
             ends.append(_begin(cockpit, paths))
             ends.insert(0, _calls(cockpit, window))
 

@@ -15,7 +15,7 @@ from cockpit.services.notice_calls import Call, Caller, Calls, place_of, product
 from cockpit.services.notices import Notice, Severity
 from ui import chime
 from ui.desktop import Bubble, SessionBus
-from ui.models.text import plain
+from ui.models.text import plain, plural
 
 if TYPE_CHECKING:
     from cockpit.services.runtime import Outcome
@@ -94,7 +94,7 @@ class Notifier(QObject):
     def _show(self, calls: Calls) -> None:
         found = {call.notice.incident: bubble_of(call) for call in calls.calls}
         if calls.rest:
-            found[_REST] = Bubble(_REST, f"{calls.rest} more incidents in production", "Notices lists them all.", True)
+            found[_REST] = Bubble(_REST, f"{plural(calls.rest, 'more incident')} in production", "Notices lists them all.", True)
         for topic, bubble in found.items():
             self._waiting.pop(topic, None)
             self._waiting[topic] = bubble

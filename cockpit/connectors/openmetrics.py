@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ SCRAPE_LIMITS = Limits(connect_timeout_s=0.5, read_timeout_s=1.0, deadline_s=1.5
 WORKERS = 8
 # what the parsers raise on text that is no metrics page
 _PARSER_ERRORS = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError)
+_DESCRIBED = re.compile(r"^# (TYPE|UNIT|HELP) ")
 _HINT = "Set `histogram`, `errors` and `operation_label` of this connection to the names the service uses."
 
 
@@ -67,6 +69,7 @@ class PageReader:
         self._invariants = names.invariants.removesuffix("_total")
         self._heads: list[str] = []
         self._places: list[_Place | None] = []
+        self._absent: dict[str, str] = {}
 
     def read(self, text: str, node: Node, at_us: int, openmetrics: bool = True) -> Reading:
         """See `parse_reading`."""
@@ -76,11 +79,18 @@ class PageReader:
             places, values = self._parse(lines, openmetrics)
             aligned = _split(lines)[1] == values  # else timestamps or odd spacing: then the parser reads each page
             self._heads, self._places = (heads, places) if aligned else ([], [])
+            self._absent = self._missing(lines)
         else:
             places = self._places
         known = [(place, value) for place, value in zip(places, values, strict=True) if place is not None]
         volatility, violations = _beside(known)
-        return Reading(node.name, node.service, node.environment, at_us, _histograms(known), volatility, violations)
+        return Reading(node.name, node.service, node.environment, at_us, _histograms(known), volatility, violations, self._absent)
+
+    def _missing(self, lines: list[str]) -> dict[str, str]:
+        """The named gauge and counter that are not there; one that is only described has counted nothing yet."""
+        there = {re.split(r"[{ ]", _DESCRIBED.sub("", line), maxsplit=1)[0].removesuffix("_total") for line in lines}
+        named = {"volatility": self._names.volatility, "invariants": self._names.invariants}
+        return {what: name for what, name in named.items() if name and name.removesuffix("_total") not in there}
 
     def _wanted(self, text: str) -> list[str]:
         """The lines of our metrics, with what describes them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from cockpit.domain.release import Node
 
 MAX_STALE_S = 3600.0
 MAX_SELECTOR = 3000  # characters; a longer list of nodes is picked out here, for proxies refuse long addresses
+_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:.-]*")  # nothing that could end a string of PromQL
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PORTS = {"http": 80, "https": 443}
 _HINT = "Set `histogram`, `errors` and `operation_label` of this connection to the names the service uses."
 _HINT_SILENT = (
@@ -81,6 +84,7 @@ class Selection(Struct, frozen=True):
 
     `node_label` "": the host:port in the label `instance` is that of the node's address; else the label's value is the node's name, and
     `service_label` and `environment_label`, where set, name the rest. `selector` is put into the braces as it is, e.g. `job="gateway"`.
+    `volatility`: the gauge that tells how wild the market is; `invariants`: the counter of what must never happen; "" = none.
     """
 
     histogram: str = "http_server_request_duration_seconds"
@@ -90,6 +94,16 @@ class Selection(Struct, frozen=True):
     node_label: str = ""
     service_label: str = ""
     environment_label: str = ""
+    volatility: str = ""
+    invariants: str = ""
+
+    def check(self) -> None:
+        """ConfigError where a name is none: it would become a part of a query."""
+        metrics = [(name, _METRIC) for name in ("histogram", "errors", "volatility", "invariants")]
+        for field, pattern in [*metrics, ("node_label", _LABEL)]:
+            name = getattr(self, field)
+            if name and not pattern.fullmatch(name):
+                raise ConfigError(f"{field}: “{one_line(name, 100)}” is no name in PromQL.", hint="Correct it in the settings.")
 
     def key_of_node(self, node: Node) -> Labels:
         """The label values that mean this node; () where none can."""
@@ -110,7 +124,9 @@ class Selection(Struct, frozen=True):
         label = self.node_label or "instance"
         any_of = "|".join(sorted({_quoted(key[0]) for key in keys}))
         pattern = any_of if self.node_label else f"([^/]*//)?({any_of})(/.*)?"
-        parts = [f'__name__="{metric}"', f'{label}=~"{pattern}"' if len(any_of) <= MAX_SELECTOR else "", self.selector]
+        counter = metric == self.invariants and bool(metric)
+        named = f'__name__=~"{_quoted(metric.removesuffix("_total"))}(_total)?"' if counter else f'__name__="{metric}"'
+        parts = [named, f'{label}=~"{pattern}"' if len(any_of) <= MAX_SELECTOR else "", self.selector]
         return f"{{{','.join(part for part in parts if part)}}}[{round(stale_s * 1000)}ms]"
 
 
@@ -163,12 +179,27 @@ def _number(text: str) -> float:
         raise BadPayload(f"“{one_line(text, 50)}” is no sample's value.", hint=HINT_INTERFACE) from None
 
 
-def parse_reading(buckets: list[Series], errors: list[Series], node: Node, selection: Selection) -> Reading:
+class Beside(Struct, frozen=True):
+    """The series of a node that tell how wild the market is and what must never happen."""
+
+    volatility: list[Series] = []
+    invariants: list[Series] = []
+
+
+BESIDE = Beside.__struct_fields__
+
+
+def parse_reading(buckets: list[Series], errors: list[Series], node: Node, selection: Selection, beside: Beside | None = None) -> Reading:
     """The newest whole reading of one node from its series; BadPayload where there is none or where it contradicts itself."""
-    # the errors are asked for after the buckets, and an engine that takes scrapes in piece by piece may be more than one ahead there
+    beside = beside or Beside()
+    # the others are asked for after the buckets, and an engine that takes scrapes in piece by piece may be more than one ahead there
     newest_us = max((at for s in buckets for at in s.values), default=0)
-    errors = [Series(s.labels, {at: value for at, value in s.values.items() if at <= newest_us}) for s in errors]
-    at_us = _moment([s.values for s in (*buckets, *errors)])
+    errors, wild, counters = (
+        [Series(s.labels, {at: v for at, v in s.values.items() if at <= newest_us}) for s in of]
+        for of in (errors, beside.volatility, beside.invariants)
+    )
+    # a gauge may fall, which says nothing of a restart
+    at_us = _moment([s.values for s in (*buckets, *errors, *counters)])
     counts: dict[str, dict[tuple[tuple[str, str], ...], dict[float, float]]] = {}
     for series in buckets:
         if at_us in series.values:
@@ -177,6 +208,14 @@ def parse_reading(buckets: list[Series], errors: list[Series], node: Node, selec
             operation.setdefault(rest, {})[_number(series.labels.get("le", "none"))] = series.values[at_us]
     if not counts:
         raise BadPayload(f"{one_line(node.name, 100)} has no histogram “{selection.histogram}”.", hint=_HINT)
+    failed = _failed(errors, at_us, selection)
+    operations = {name: _histogram(list(parts.values()), name, failed.get(name, 0.0)) for name, parts in counts.items()}
+    absent = {what: name for what in BESIDE if (name := getattr(selection, what)) and not getattr(beside, what)}
+    violations = _violations(counters, at_us, _of_target(buckets, selection))
+    return Reading(node.name, node.service, node.environment, at_us, operations, _volatility(wild, at_us), violations, absent)
+
+
+def _failed(errors: list[Series], at_us: int, selection: Selection) -> dict[str, float]:
     failed: dict[str, float] = {}
     for series in errors:
         value = series.values.get(at_us, 0.0)
@@ -184,8 +223,31 @@ def parse_reading(buckets: list[Series], errors: list[Series], node: Node, selec
         if not (math.isfinite(value) and value >= 0):
             raise BadPayload(f"The error count of “{one_line(name, 100)}” is {value}.", hint=_HINT)
         failed[name] = failed.get(name, 0.0) + value
-    operations = {name: _histogram(list(parts.values()), name, failed.get(name, 0.0)) for name, parts in counts.items()}
-    return Reading(node.name, node.service, node.environment, at_us, operations)
+    return failed
+
+
+def _volatility(gauges: list[Series], at_us: int) -> float:
+    """The sum of what they last told at that time; NaN where one of them is no measure."""
+    told = [values[max(values)] for s in gauges if (values := {at: v for at, v in s.values.items() if at <= at_us})]
+    return sum(told) if told and all(0 <= value < math.inf for value in told) else math.nan
+
+
+def _violations(counters: list[Series], at_us: int, target: set[tuple[str, str]]) -> dict[str, float]:
+    """How often each invariant did not hold; values that are no count tell nothing."""
+    found: dict[str, float] = {}
+    for series in counters:
+        value = series.values.get(at_us, math.nan)
+        if 0 <= value < math.inf:
+            own = sorted(item for item in series.labels.items() if item not in target and item[0] != "__name__")
+            words = one_line(", ".join(value for _, value in own) or series.labels.get("__name__", ""), 100)
+            found[words] = found.get(words, 0.0) + value
+    return found
+
+
+def _of_target(buckets: list[Series], selection: Selection) -> set[tuple[str, str]]:
+    """The labels that every series of a node has: the engine put them there, they say nothing about what was counted."""
+    common = set.intersection(*(set(series.labels.items()) for series in buckets))
+    return {item for item in common if item[0] != selection.operation_label}
 
 
 def _moment(series: list[dict[int, float]]) -> int:
@@ -218,12 +280,14 @@ def _histogram(parts: list[dict[float, float]], operation: str, errors: float) -
 class PrometheusMetrics:
     """MetricsApi over an engine's instant queries. Blocks; one call at a time; ConnectorErrors only.
 
-    Two questions for all nodes, however many. `stale_s`: what is older does not count as now. Sample times are those of the engine's clock.
+    Two questions for all nodes, however many, and one for each of the gauge and the counter where they are named. `stale_s`: what is
+    older does not count as now. Sample times are those of the engine's clock.
     """
 
     def __init__(self, client: HttpClient, selection: Selection | None = None, stale_s: str = "60") -> None:
         self._client = client
         self._selection = selection or Selection()
+        self._selection.check()
         try:
             self._stale_s = float(stale_s)
         except ValueError:
@@ -244,13 +308,16 @@ class PrometheusMetrics:
         known = [(node, key) for node, key in wanted if key and keys.count(key) == 1]
         if not known:
             raise Unreachable("None of the nodes can be told by its labels.", hint=_HINT_SILENT)
-        found = [self._ask(metric, [key for _, key in known]) for metric in (f"{self._selection.histogram}_bucket", self._selection.errors)]
+        named = self._selection
+        metrics = (f"{named.histogram}_bucket", named.errors, named.volatility, named.invariants)
+        found = [self._ask(metric, [key for _, key in known]) if metric else {} for metric in metrics]
         readings, broken = [], []
         for node, key in known:
             if key not in found[0]:
                 continue
             try:
-                readings.append(parse_reading(found[0][key], found[1].get(key, []), node, self._selection))
+                errors, *beside = (of.get(key, []) for of in found[1:])
+                readings.append(parse_reading(found[0][key], errors, node, named, Beside(*beside)))
             except BadPayload as error:
                 broken.append(error)
         if not readings:

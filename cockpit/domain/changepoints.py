@@ -63,7 +63,7 @@ def change_points(
     deviation = _deviation(x)
     clipped = _clipped(x, deviation)
     ends = _pelt(clipped, _PENALTY * math.log(len(x)) * deviation**2, min_size)
-    ends, ps = _confirmed(clipped, ends, p_max)
+    ends, ps = _confirmed(clipped, x, ends, p_max)
     found = []
     borders = [0, *ends, len(x)]
     for number, (end, p) in enumerate(zip(ends, ps, strict=True)):
@@ -146,12 +146,16 @@ def _prefix(x: Array) -> Array:
     return np.concatenate([np.zeros(1), np.cumsum(x)])
 
 
-def _confirmed(x: Array, borders: list[int], p_max: float) -> tuple[list[int], list[float]]:
-    """The borders whose two sides differ, with their p; the weakest goes first, for its sides are then one level."""
+def _confirmed(x: Array, raw: Array, borders: list[int], p_max: float) -> tuple[list[int], list[float]]:
+    """The borders whose two sides differ, with their p; the weakest goes first, for its sides are then one level.
+
+    `x` is clipped, `raw` is not: where values lie at two levels by turns, clipping makes levels of what came a few times in a row.
+    """
     while borders:
         carry = _autocorrelation(x, borders)
         edges = [0, *borders, len(x)]
-        ps = [_welch(x[a:b], x[b:c], carry) for a, b, c in zip(edges, edges[1:], edges[2:], strict=False)]
+        sides = list(zip(edges, edges[1:], edges[2:], strict=False))
+        ps = [max(_welch(x[a:b], x[b:c], carry), _ranked(raw[a:b], raw[b:c])) for a, b, c in sides]
         weakest = max(range(len(ps)), key=ps.__getitem__)
         if ps[weakest] <= p_max:
             return borders, ps
@@ -185,6 +189,21 @@ def _welch(a: Array, b: Array, carry: float) -> float:
     u, v = (max(_variance(part), floor) / size for part, size in ((a, n), (b, m)))
     freedom = (u + v) ** 2 / (u * u / (n - 1.0) + v * v / (m - 1.0))
     return _student(distance / math.sqrt(u + v), freedom)
+
+
+def _ranked(a: Array, b: Array) -> float:
+    """p of the Mann-Whitney test, two-sided, ties corrected; 0 where no value of one side lies among the other's: few cannot say more."""
+    import numpy as np
+
+    if a.max() < b.min() or b.max() < a.min():
+        return 0.0
+    n, m, ordered = len(a), len(b), np.sort(b)
+    wins = float((np.searchsorted(ordered, a, "left") + np.searchsorted(ordered, a, "right")).sum()) / 2.0
+    _, ties = np.unique(np.concatenate([a, b]), return_counts=True)
+    total = n + m
+    tied = float((ties.astype(np.float64) ** 3 - ties).sum()) / (total * (total - 1))
+    variance = n * m / 12.0 * (total + 1 - tied)
+    return math.erfc(abs(wins - n * m / 2.0) / math.sqrt(2.0 * variance)) if variance > 0 else 1.0
 
 
 def _variance(part: Array) -> float:

@@ -212,6 +212,11 @@ class Evidence:
         """How many differences were taken in."""
         return self._count
 
+    @property
+    def wanting(self) -> int:
+        """How many more differences it takes before anything can be said."""
+        return max(1, LEAST - len(self._calm) - len(self._seen)) if self._plan is None else 0
+
     def add(self, difference: float) -> None:
         """One more second; what is not finite is no second."""
         if not math.isfinite(difference):

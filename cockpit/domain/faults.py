@@ -68,13 +68,14 @@ class _Ranks:
 
     def share(self, value: float, start: int | None) -> float:
         """The share of values at least as high, itself among them; `start`: where the window begins that is judged, None for a new one."""
-        count = len(self._sorted)
-        higher = count - bisect_left(self._sorted, value)
-        for neighbour in range(start - self._length + 1, start + self._length) if start is not None else ():
-            values = self._at.get(neighbour, ())
-            count -= len(values)
-            higher -= sum(v >= value for v in values)
-        return (higher + 1) / (count + 1)
+        return self.shares((value,), start)[0]
+
+    def shares(self, values: Sequence[float], start: int | None) -> list[float]:
+        """The same for several values of one window."""
+        near = range(start - self._length + 1, start + self._length) if start is not None else ()
+        left_out = sorted(v for neighbour in near for v in self._at.get(neighbour, ()))
+        count = len(self._sorted) - len(left_out)
+        return [(count - bisect_left(self._sorted, v) + bisect_left(left_out, v) + 1) / (count + 1) for v in values]
 
 
 class _View:
@@ -88,7 +89,7 @@ class _View:
     def surprise(self, window: Window, start: int | None) -> float:
         """Minus the logarithms of the ranks of the samples after the fault, averaged."""
         residuals = self._residuals(window)
-        return -sum(math.log(self._samples.share(r, start)) for r in residuals) / len(residuals)
+        return -sum(math.log(share) for share in self._samples.shares(residuals, start)) / len(residuals)
 
     def _residuals(self, window: Window) -> Window:
         before = window[: self._shape.before]
@@ -134,7 +135,10 @@ def _tame(values: Sequence[float]) -> list[float]:
 
 
 class Fault(Struct, frozen=True):
-    """An injected fault: the series that it is to be seen in, and what that series was around it. NaN where a sample is missing."""
+    """An injected fault: the series that it is to be seen in, and what that series was around it. NaN where a sample is missing.
+
+    `why` it could not be read; "" where it was.
+    """
 
     name: str
     node: str
@@ -142,6 +146,7 @@ class Fault(Struct, frozen=True):
     statistic: str
     before: Window
     after: Window
+    why: str = ""
 
     @property
     def series(self) -> tuple[str, str, str]:
@@ -186,9 +191,8 @@ class _Rules:
         self._shape = shape
         self._known = sorted(v for v in series if math.isfinite(v))
         calm = [(i, tuple(series[i : i + shape.length])) for i in self.judge.starts]
-        own = shape.after * shape.after / 2  # the fault-free windows' samples are among the known ones
         scores = {
-            "mann_whitney": [(i, (self._rank_sum(w) - own,)) for i, w in calm],
+            "mann_whitney": [(i, (self._rank_sum(w, own=True),)) for i, w in calm],
             "percentile": [(i, (w[shape.before],)) for i, w in calm],
         }
         self._ranks = {rule: _Ranks(shape, values) for rule, values in scores.items()}
@@ -200,9 +204,15 @@ class _Rules:
         ranks = self._ranks["mann_whitney"].share(self._rank_sum(window), None)
         return self.judge.share(window), ranks, self._ranks["percentile"].share(window[self._shape.before], None)
 
-    def _rank_sum(self, window: Window) -> float:
-        """The U of a one-sided Mann-Whitney test against the whole series; ties count half."""
-        return sum((bisect_left(self._known, v) + bisect_right(self._known, v)) / 2 for v in window[self._shape.before :])
+    def _rank_sum(self, window: Window, *, own: bool = False) -> float:
+        """The U of a one-sided Mann-Whitney test against the whole series, as a share of its pairs; ties count half.
+
+        `own`: the window's samples are of the series, and are not compared with themselves.
+        """
+        after = window[self._shape.before :]
+        higher = sum((bisect_left(self._known, v) + bisect_right(self._known, v)) / 2 for v in after)
+        left_out = len(after) if own else 0
+        return (higher - left_out * left_out / 2) / ((len(self._known) - left_out) * len(after))
 
 
 def judge_faults(fault_free: Mapping[tuple[str, str, str], Sequence[float]], faults: Sequence[Fault]) -> Judged:
@@ -214,6 +224,9 @@ def judge_faults(fault_free: Mapping[tuple[str, str, str], Sequence[float]], fau
     calm: dict[str, list[float]] = {rule: [] for rule in RULES}
     found = []
     for fault in faults:
+        if fault.why:
+            found.append(Found(fault, None, None, None, None, fault.why))
+            continue
         known = fault_free[fault.series]
         turned = turn(fault.metric, known)
         before, after = ([v for v in map(turned, values) if math.isfinite(v)] for values in (fault.before, fault.after))

@@ -121,6 +121,11 @@ def _proof(node: Node, digest: str, odd: str, now_us: int) -> Line:
     return Line(LineState.BLOCKED, odd, now_us) if odd else Line(LineState.OK, f"{node.name} runs {digest[:12]}", now_us)
 
 
+def all_run(count: int, version: str) -> str:
+    """All of so many nodes run it."""
+    return f"the one node runs {version}" if count == 1 else f"all {count} nodes run {version}"
+
+
 def fleet_line(fleet: Fleet, kind: str, target: str, at_us: int, rollout: str = "") -> Line:
     """Is the fleet one? A mixed one blocks a deployment and names the odd node; a rollback makes it whole, so there it warns.
 
@@ -130,9 +135,9 @@ def fleet_line(fleet: Fleet, kind: str, target: str, at_us: int, rollout: str = 
     found = fingerprint(fleet)
     if found.whole:
         if found.silent:
-            words = f"all {found.total} nodes run {found.version}; {listed(found.silent)} do not tell their configuration"
+            words = f"{all_run(found.total, found.version)}; {listed(found.silent)} do not tell their configuration"
             return Line(LineState.WARNING, words, at_us, "versions")
-        return Line(LineState.OK, f"all {found.total} nodes run the same version", at_us)
+        return Line(LineState.OK, all_run(found.total, "the same version" if found.total > 1 else found.version), at_us)
     if not found.total:
         return Line(LineState.BLOCKED, "there are no nodes here", at_us, "sources")
     words = f"mixed fleet: {found.words}" if found.mixed else found.words

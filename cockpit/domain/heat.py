@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     Indices = NDArray[np.int64]
 
 PIECE_S = 60.0  # of what is older than the whole moments, one of each such piece of time stays
+LONGEST_S = 30.0  # what comes later after the moment before was not counted all the while: between the two nothing is known
 
 
 class Heat:
     """Moments (seconds UTC, ascending), each with its counts in the buckets up to `bounds_s`. One thread at a time.
 
     The newest `capacity` moments at least are whole; before them one a minute stays, `minutes` of them. Running totals are kept, so memory
-    is bounded by (1.25 x capacity + minutes) x buckets x 4 bytes, whatever was counted.
+    is bounded by (1.25 x capacity + minutes) x (buckets x 4 + 16) bytes, whatever was counted.
     """
 
     def __init__(self, capacity: int, bounds_s: Sequence[float], minutes: int = 0) -> None:
@@ -32,6 +33,8 @@ class Heat:
         room = capacity + max(1, capacity // 4) + minutes + 1
         # the first entry is what had been counted before the oldest moment
         self._at = np.full(room, -np.inf)
+        # from when on each counted what came
+        self._since = np.full(room, -np.inf)
         # counted up to each bound; totals may run over: what came between two of them is told all the same
         self._upto = np.zeros((room, len(self.bounds_s)), dtype=np.uint32)
         self._size, self._whole, self._end = 1, 1, 0
@@ -47,7 +50,8 @@ class Heat:
         size = self._size
         # counts up to a bound never fall from bound to bound, whatever is told
         came = np.maximum.accumulate((0.0, *cumulative))[1:] + 0.5
-        self._at[size] = at_s
+        last_s = self.last_s
+        self._at[size], self._since[size] = at_s, last_s if at_s - last_s <= LONGEST_S else at_s
         np.add(self._upto[size - 1], came.astype(np.uint32), out=self._upto[size])
         self._size, self._end = size + 1, self._end + 1
         return True
@@ -60,10 +64,45 @@ class Heat:
         gone = max(0, len(last) - self._minutes)
         before = last[gone - 1] if gone else 0
         order = np.concatenate(([before], last[gone:], np.arange(old, self._size)))
-        self._at[: len(order)], self._upto[: len(order)] = self._at[order], self._upto[order]
+        # a minute begins where the first of its moments does
+        self._since[last] = self._since[np.concatenate(([1], last[:-1] + 1))]
+        for column in (self._at, self._since, self._upto):
+            column[: len(order)] = column[order]
         self._at[0] = -np.inf
         self._size, self._whole = len(order), 1 + len(last) - gone
         self.revision += 1
+
+    def prepend(self, at_s: Floats, since_s: Floats, cumulative: Counts) -> None:
+        """Put moments before all that are known: ascending, from when on each counted, and what came up to each bound.
+
+        They count as what is older than the whole moments: where there is no room for all of them, the oldest are left out.
+        """
+        np = self._np
+        earlier = at_s < self.first_s
+        if self._size + min(self._minutes, int(earlier.sum())) > len(self._at):
+            self._make_room()
+        room = self._minutes - (self._whole - 1)
+        at_s, since_s, cumulative = (column[earlier][-room:] if room > 0 else column[:0] for column in (at_s, since_s, cumulative))
+        count, size = len(at_s), self._size
+        if not count:
+            return
+        upto = np.cumsum(cumulative.astype(np.uint32), axis=0, dtype=np.uint32)
+        for column, fresh in ((self._at, at_s), (self._since, since_s), (self._upto, upto)):
+            column[1 + count : size + count] = column[1:size].copy()
+            column[1 : 1 + count] = fresh
+        self._upto[1 + count : size + count] += upto[-1] - self._upto[0]
+        self._upto[0] = 0
+        self._size, self._whole, self._end = size + count, self._whole + count, self._end + count
+        self.revision += 1
+
+    def after(self, at_s: float, before_s: float) -> tuple[Floats, Floats, Counts]:
+        """Copies of the moments after a time and before another: when, from when on each counted, and the totals before and after each.
+
+        The totals are counted up to each bound, may run over, and are one more than the moments.
+        """
+        found = self._at[1 : self._size]
+        first, last = 1 + int(found.searchsorted(at_s, "right")), 1 + int(found.searchsorted(before_s))
+        return self._at[first:last].copy(), self._since[first:last].copy(), self._upto[first - 1 : max(first, last)].copy()
 
     def forget_after(self, at_s: float) -> None:
         """Leave out the moments after a time: the clock was set back, and they seem to lie ahead."""
@@ -102,18 +141,15 @@ class Heat:
         """Whether there was any sample from `start_s` on and before `end_s`."""
         return bool(self.sums(self._np.array([start_s, end_s])).any())
 
-    def spread(self, edges_s: Floats, longest_s: float = 30.0) -> Counts:
-        """As `sums`; a piece between two moments shows the later one: it counts what came since the earlier.
-
-        The two are at most `longest_s` apart where they are whole, and a minute and a half before that.
-        """
+    def spread(self, edges_s: Floats) -> Counts:
+        """As `sums`; a piece between two moments shows the later one, where that counted already: it counts what came since the earlier."""
         np = self._np
         counts = self.sums(edges_s)
         number = 1 + self._index(edges_s[1:])
-        inside = (counts.sum(axis=1) == 0) & (number > 1) & (number < self._size)
+        inside = np.flatnonzero((counts.sum(axis=1) == 0) & (number < self._size))
+        inside = inside[self._since[number[inside]] < edges_s[1:][inside]]
         at = number[inside]
-        close = self._at[at] - self._at[at - 1] <= np.where(at <= self._whole, max(longest_s, 1.5 * PIECE_S), longest_s)
-        counts[np.flatnonzero(inside)[close]] = self._each(self._upto[at] - self._upto[at - 1])[close]
+        counts[inside] = self._each(self._upto[at] - self._upto[at - 1])
         return counts
 
     def _each(self, cumulative: Counts) -> Counts:

@@ -10,9 +10,10 @@ import math
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cockpit.domain.evidence import Interval, threshold
-from cockpit.domain.judge_operation import Operation, times
+from cockpit.domain.judge_operation import Operation, times, took
 from cockpit.domain.judge_rules import HardRules
 from cockpit.domain.metrics import Histogram, merge
 
@@ -21,6 +22,7 @@ NO_WORSE = "no worse than the limit"
 UNSURE = "cannot tell yet"
 NO_DATA = "no data"
 
+MOST_RULES = 20  # that are told
 TOLERATED = 1.02  # a ratio to the baseline up to which nobody calls it worse
 BY_THE_PAST = 1.03  # times that, where the baseline is the past: what it would do now is known no better, and the machine may be warmer
 
@@ -62,8 +64,8 @@ class JudgePolicy(Struct, frozen=True):
 class Look(Struct, frozen=True):
     """What one second brought, by operation: increments, not totals. `baseline` is empty where no node runs the old version.
 
-    `volatility`: any measure of how wild the market is, NaN where none is known. `gone`: nodes of the candidate that do not answer;
-    `broken`: invariants that do not hold, in words.
+    `volatility`: any measure of how wild the market is, NaN where none is known. `gone`: nodes of the candidate that do not answer,
+    of so many `nodes` (0 = not known); `broken`: invariants that do not hold, in words.
     """
 
     at_us: int
@@ -72,6 +74,7 @@ class Look(Struct, frozen=True):
     volatility: float = math.nan
     gone: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    nodes: int = 0
 
     @property
     def load(self) -> float:
@@ -82,8 +85,9 @@ class Look(Struct, frozen=True):
 class Verdict(Struct, frozen=True):
     """What the judge says now: `state` is one of the four words of this module, `sentence` has the numbers.
 
-    `broken`: the hard rules that were broken, in words; `broken_us`: since when each. `ratio` to the baseline with its 95 % interval `low`
-    to `high`; `smallest`: the ratio that could be seen by now; `visible_in_s`: when the limit will be. NaN where that is not known.
+    `broken`: the hard rules that are broken, in words; `broken_us`: since when each; `was`: those that were, and are not any more.
+    `ratio` to the baseline with its 95 % interval `low` to `high`;
+    `smallest`: the ratio that could be seen by now; `visible_in_s`: when the limit will be. NaN where that is not known.
     `since_us`: of worse.
     """
 
@@ -101,6 +105,7 @@ class Verdict(Struct, frozen=True):
     since_us: int = 0
     broken: tuple[str, ...] = ()
     broken_us: tuple[int, ...] = ()
+    was: tuple[str, ...] = ()
 
     @property
     def bad(self) -> bool:
@@ -119,9 +124,10 @@ class Judge:
         self._started_us = started_us
         self._operations: dict[str, Operation] = {}
         self._hard: dict[str, HardRules] = {}
-        self._broken: dict[str, tuple[str, int]] = {}  # by rule, as it was last seen, and since when
+        self._violated: dict[str, int] = {}  # invariants, since when
+        self._nodes = 0
         self._gone: dict[str, int] = {}  # since when, by the newest look: a node that comes back is no reason any more
-        self._since_us = 0
+        self._since_us = 0  # of the evidence
         self._worst = ""
         self._said: tuple[str, str, Interval | None] | None = None
         self._heard_us = started_us
@@ -134,9 +140,11 @@ class Judge:
 
     def look(self, look: Look) -> Verdict:
         """One more second; what it says now."""
+        self._nodes = look.nodes or self._nodes
         self._gone = {name: self._gone.get(name, look.at_us) for name in look.gone}
         for words in (f"invariant broken: {words}" for words in look.broken):
-            self._break(words, words, look.at_us)
+            if len(self._violated) < MOST_RULES:
+                self._violated.setdefault(words, look.at_us)
         heard = False
         for name, candidate in look.candidate.items():
             if not math.isfinite(candidate.total) or not math.isfinite(candidate.errors):
@@ -158,16 +166,10 @@ class Judge:
             return  # not comparable now: neither evidence for nor against
         operation.add(look.at_us / 1e6, candidate, baseline, look.volatility, look.load)
         hard = self._hard.get(name) or self._hard.setdefault(name, HardRules(name, self.policy))
-        self._break(*hard.add(candidate, baseline, operation.expected_p99_s), look.at_us)
+        hard.add(candidate, baseline, operation.expected_p99_s, look.at_us)
         if operation.peak >= self._enough and not self._worst:
             self._worst = name
-            self._since_us = self._since_us or look.at_us
-
-    def _break(self, rule: str, words: str, at_us: int) -> None:
-        if rule:
-            self._since_us = self._since_us or at_us
-            if rule in self._broken or len(self._broken) < 20:
-                self._broken[rule] = (words, self._broken.get(rule, ("", at_us))[1])
+            self._since_us = look.at_us
 
     @property
     def _enough(self) -> float:
@@ -178,21 +180,35 @@ class Judge:
     def verdict(self, now_us: int) -> Verdict:
         """What it says at that time, also where no look came."""
         after_s = max(0.0, (now_us - self._started_us) / 1e6)
-        rules = [*((f"node {name} is gone", since_us) for name, since_us in self._gone.items()), *self._broken.values()]
+        rules = self._rules()
         if rules:
             broken, broken_us = tuple(words for words, _ in rules), tuple(since_us for _, since_us in rules)
-            words = f"{'; '.join(broken)} (after {_time(after_s)})"
-            since_us = min(filter(None, (self._since_us, *self._gone.values())))
+            since_us = min(filter(None, (self._since_us, *broken_us)), default=now_us)
+            words = f"{'; '.join(broken)}, after {took((since_us - self._started_us) / 1e6)}"
             return Verdict(WORSE, words, now_us, after_s, since_us=since_us, broken=broken, broken_us=broken_us)
         if self._worst:
             return self._worse(now_us, after_s)
         silent_s = (now_us - self._heard_us) / 1e6
         if not self._any or silent_s > self.policy.silent_s:
-            words = (
-                f"no request of the new version was seen for {_time(silent_s)}" if self._any else "nothing was seen of the new version yet"
-            )
+            seen = f"no request of the new version was seen for {took(silent_s)}, {self._requests:,.0f} before that"
+            words = seen if self._any else f"nothing was seen of the new version yet, {took(after_s)} after it began"
             return Verdict(NO_DATA, f"{words}: that is not fine", now_us, after_s)
-        return self._open(now_us, after_s)
+        found = self._open(now_us, after_s)
+        was = tuple(rule.was for hard in self._hard.values() for rule in hard.rules.values() if rule.was)[:MOST_RULES]
+        # what was bad is never fine without a word: a person decides whether that was the version
+        return replace(found, state=UNSURE, sentence=f"{'; '.join(was)}; since then {found.sentence}", was=was) if was else found
+
+    def _rules(self) -> list[tuple[str, int]]:
+        """The hard rules that are broken, in words, and since when."""
+        of = f" of {self._nodes}" if self._nodes else ""
+        found = [(f"node {name} is gone, {len(self._gone)}{of}", since_us) for name, since_us in self._gone.items()]
+        found += self._violated.items()
+        found += [(rule.words, rule.since_us) for hard in self._hard.values() for rule in hard.rules.values() if rule.words]
+        return found[:MOST_RULES]
+
+    @property
+    def _requests(self) -> float:
+        return sum(operation.seen for operation in self._operations.values())
 
     def _worse(self, now_us: int, after_s: float) -> Verdict:
         operation = self._operations[self._worst]
@@ -201,7 +217,7 @@ class Judge:
         self._said = said if said[2] is not None or self._said is None else self._said
         lens, words, found = self._said
         low, middle, high = (found.low, found.middle, found.high) if found is not None else (math.nan,) * 3
-        sentence = f"{words}, after {_time((self._since_us - self._started_us) / 1e6)}"
+        sentence = f"{words}, after {took((self._since_us - self._started_us) / 1e6)}"
         return Verdict(WORSE, sentence, now_us, after_s, self._worst, lens, middle, low, high, since_us=self._since_us)
 
     def _open(self, now_us: int, after_s: float) -> Verdict:
@@ -213,8 +229,9 @@ class Judge:
         smallest, wait_s = blind.smallest(enough), blind.seconds_until(limit, enough) * self.policy.look_s
         strange = next((o for o in called if o.strange), None)
         if strange is not None:
-            words = f"cannot tell: {strange.name} never saw the load of now on the version before, and no node runs that any more"
-            return Verdict(UNSURE, words, now_us, after_s, strange.name)
+            words = f"cannot tell: {strange.name} never saw the load of now on the version before{strange.strange}, and no node runs that"
+            words = f"{words} any more; before this it could see {_more(smallest)}, and sees {_more(limit)} only at a load that it knows"
+            return Verdict(UNSURE, words, now_us, after_s, strange.name, smallest=_ratio(smallest))
         highest: Interval | None = None
         for operation in called:
             found = operation.bounds()
@@ -223,26 +240,29 @@ class Judge:
             highest = found if highest is None or found.high > highest.high else highest
         if highest is None:
             return self._blind(blind, smallest, wait_s, now_us, after_s)
-        words = f"at most {times(highest.high)} x baseline in every operation (limit {times(self.policy.limit)} x), after {_time(after_s)}"
-        return Verdict(
-            NO_WORSE, words, now_us, after_s, "", "", highest.middle, highest.low, highest.high, math.exp(min(smallest, 50)), 0.0
-        )
+        words = f"at most {times(highest.high)} x baseline in every operation (limit {times(self.policy.limit)} x)"
+        words = f"{words}, {self._requests:,.0f} requests, after {took(after_s)}"
+        return Verdict(NO_WORSE, words, now_us, after_s, "", "", highest.middle, highest.low, highest.high, _ratio(smallest), 0.0)
 
     def _blind(self, operation: Operation, smallest: float, wait_s: float, now_us: int, after_s: float) -> Verdict:
-        limit = f"{self.policy.limit - 1:+.0%}".replace("%", " %")
-        when = f"{limit} in about {_time(wait_s)}" if math.isfinite(wait_s) else f"{operation.missing} to see {limit}"
-        if math.isfinite(smallest) and smallest < math.log(20):
-            seen = f"cannot yet see less than {math.exp(smallest) - 1:+.0%}".replace("%", " %") + f" in {operation.name}"
-        else:
+        limit = _more(math.log(self.policy.limit))
+        when = f"{limit} in about {took(wait_s)}" if math.isfinite(wait_s) else f"{operation.missing} to see {limit}"
+        seen = f"cannot yet see less than {_more(smallest)} in {operation.name}"
+        if not smallest < math.log(20):
             seen = f"cannot see any difference in {operation.name} yet"
         if wait_s <= 0:
             when = f"{limit} would have been seen, its absence is not certain yet"
-        ratio = math.exp(smallest) if smallest < 50 else math.inf
-        return Verdict(UNSURE, f"{seen}; {when}", now_us, after_s, operation.name, smallest=ratio, visible_in_s=wait_s)
+        words = f"{seen}, {operation.seen:,.0f} requests; {when}"
+        return Verdict(UNSURE, words, now_us, after_s, operation.name, smallest=_ratio(smallest), visible_in_s=wait_s)
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+def _ratio(effect: float) -> float:
+    return math.exp(effect) if effect < 50 else math.inf
+
+
+def _more(effect: float) -> str:
+    """An effect, as a logarithm, in a sentence: +15 %."""
+    return f"{(math.exp(effect) - 1) * 100:+.0f} %" if effect < math.log(20) else "nothing"
 
 
 def together(parts: Sequence[dict[str, Histogram]]) -> dict[str, Histogram]:
@@ -274,6 +294,8 @@ def why_not_act(
     state: str = "succeeded",
 ) -> str:
     """Why no automatic rollback may follow now, "" where it may. Of the newest deployment: kind, end, state; when robots acted before."""
+    if not verdict.bad and verdict.was:
+        return f"it has passed: {'; '.join(verdict.was)}"
     if not verdict.bad:
         return f"the verdict is: {verdict.state}"
     if kind != "deploy":
@@ -283,8 +305,8 @@ def why_not_act(
     if now_us - finished_at_us < guards.settle_s * 1e6 and not verdict.broken:
         return f"it settles: {guards.settle_s:.0f} s after its end are not over yet"
     if now_us - verdict.since_us > guards.oldest_failure_s * 1e6:
-        return f"the failure is older than {_time(guards.oldest_failure_s)}: a person decides"
+        return f"the failure is older than {took(guards.oldest_failure_s)}: a person decides"
     # one that seems to lie ahead was begun by a clock that goes before this one
     if any(now_us - at_us < guards.window_s * 1e6 for at_us in automatic_at_us):
-        return f"there was an automatic action within the last {_time(guards.window_s)}"
+        return f"there was an automatic action within the last {took(guards.window_s)}"
     return ""

@@ -63,6 +63,21 @@ def both(candidate: Histogram | None, baseline: Histogram | None) -> Histogram |
     return plus(candidate, baseline) if candidate.bounds_s == baseline.bounds_s else candidate
 
 
+def percent(ratio: float) -> str:
+    """A share in a sentence: 20.1 %, 0.12 %."""
+    return f"{ratio * 100:.1f} %" if ratio >= 0.00995 or not ratio else f"{ratio * 100:.2f} %"
+
+
+def share(histogram: Histogram) -> str:
+    """How many of its requests failed."""
+    return percent(histogram.errors / histogram.total) if histogram.total else "nothing"
+
+
+def took(seconds: float) -> str:
+    """How long, in a sentence: 40 s, 3 min."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
 def log_quantile(histogram: Histogram, q: float) -> float:
     """The logarithm of a quantile in seconds; NaN where there is none above zero."""
     value = quantile_s(histogram, q)
@@ -113,8 +128,10 @@ class Operation:
         self.peak = 0.0
         self.expected_p99_s = math.nan
         self.seen = 0.0
-        self.strange = False  # the load now was never seen on the version before
+        self.strange = ""  # how the load of now lies beyond all that was seen of the version before, in words
+        self._told = [0.0, 0.0, 0.0]  # against the past: requests, errors, and those that it told
         self._looks = 0
+        self._beside = False  # whether a baseline is beside it now
         known = [second for second in past if second[1] is not None or second[2] is not None]
         pairs = [(c, b) for _, c, b, *_ in known if c is not None and b is not None and c.total > 0 and b.total > 0]
         self._limits: tuple[float, float] | None = None
@@ -127,6 +144,7 @@ class Operation:
         self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), Moments(look_s)
         self.median = Evidence(_differences(pairs, Sides(MEDIAN_REQUESTS), 0.5), SAME, centred=True, least=self._least)
         self.p99 = Evidence(_differences(pairs, Sides(P99_REQUESTS), 0.99), SAME, centred=True, least=self._least)
+        self._paired_effects = [self.median, self.p99]
         calm: list[tuple[Counts, ...]] = [self._counts(c, b) for c, b in pairs] if self._limits is not None else []
         self._counted = [CountEvidence([row[i] for row in calm], EVENTS) for i in range(3)]
         self._match(known)
@@ -165,10 +183,11 @@ class Operation:
         """One more second of both sides; without a baseline the past is one."""
         self.seen += candidate.total
         self._looks += 1
+        self._beside = baseline is not None
         if baseline is None:
             self._against_past(self._moments.add(at_s, candidate, volatility, load))
         else:
-            self.strange = False
+            self.strange = ""
             self._paired(candidate, baseline)
         logs = [self.median.log_e, *(e.log_e for e in self._counted), *(e.log_e for e in self._matched)]
         self.peak = max(self.peak, average(logs))
@@ -195,8 +214,11 @@ class Operation:
         expected = self._past.expected(moment)
         # one of so few requests that its moments span several regimes is no witness of a new one
         brief = moment.requests <= BRIEF * self._moments.looks * moment.volume
-        self.strange = expected is None and brief
+        self.strange = self._past.beyond(moment, self._look_s) if expected is None and brief else ""
         self.expected_p99_s = math.exp(expected[1]) if expected is not None and math.isfinite(expected[1]) else math.nan
+        if expected is not None and math.isfinite(expected[2]):
+            errors = math.exp(moment.values[2]) * (moment.requests + 1) - 0.5, math.exp(expected[2]) * moment.requests
+            self._told = [a + b for a, b in zip(self._told, (moment.requests, *errors), strict=True)]
         for index, evidence in enumerate(self._matched):
             evidence.add(moment.values[index] - expected[index]) if expected is not None else evidence.gap()
 
@@ -220,28 +242,52 @@ class Operation:
         lenses += zip(self._counted, (P99, P999, ERRORS), (self.p99, None, None), strict=True)
         lenses += zip(self._matched, (MEDIAN, P99, ERRORS), self._matched, strict=True)
         evidence, name, effect = max(lenses, key=lambda lens: lens[0].peak)
-        found = effect.interval() if effect is not None else None
-        if effect is not None and found is not None and found.low > effect.least:
-            ratio = Interval(*(math.exp(v) for v in (found.low, found.middle, found.high)))
-            words = f"errors of {self.name} are" if name == ERRORS else f"{name} of {self.name} is"
-            return name, f"{words} {times(ratio.middle)} x baseline, {_between(ratio)}", ratio
-        what = f"errors of {self.name}" if name == ERRORS else f"requests of {self.name} slower than the baseline's {name}"
-        counted = evidence.ratio() if isinstance(evidence, CountEvidence) else None
-        if counted is not None and counted[0] > EVENTS:
-            ratio = Interval(*counted)
-            return name, f"{what} are {times(ratio.middle)} x as frequent as on the baseline, {_between(ratio)}", ratio
         if isinstance(evidence, CountEvidence):
-            return name, f"{what} are more frequent than on the baseline", None
-        what = what if name == ERRORS else f"{name} of {self.name}"
+            return self._worst_counts(evidence, name, effect)
+        found = self._certain(evidence)
+        if name == ERRORS:
+            requests, errors, told = self._told
+            much = f"{percent(errors / requests)} of {requests:,.0f} requests, baseline {percent(told / requests)} at that load"
+            ratio = f"{times(found.middle)} x, {_between(found)}" if found else f"more than {times(math.exp(evidence.least))} x"
+            return name, f"errors of {self.name} are {much}: {ratio}", found
+        return self._worst_latency(evidence, name)
+
+    def _certain(self, effect: Evidence | None) -> Interval | None:
+        """The ratio with its interval, where all of that is more than is tolerated."""
+        found = effect.interval() if effect is not None else None
+        if effect is None or found is None or found.low <= effect.least:
+            return None
+        return Interval(*(math.exp(v) for v in (found.low, found.middle, found.high)))
+
+    def _worst_latency(self, evidence: Evidence, name: str) -> tuple[str, str, Interval | None]:
+        what, of = f"{name} of {self.name}", f"{self.seen:,.0f} requests"
+        ratio = self._certain(evidence)
+        if ratio is not None:
+            return name, f"{what} is {times(ratio.middle)} x baseline, {_between(ratio)}, {of}", ratio
         if evidence.rare:
             up, down = evidence.strays
-            return name, f"{what} went far beyond the baseline {up} times, far below it {down} times", None
-        beyond = f"more than {times(math.exp(evidence.least))} x the baseline"
-        return name, f"{what} are {beyond}" if name == ERRORS else f"{what} is {beyond}", None
+            return name, f"{what} went far beyond the baseline {up} times, far below it {down} times, {of}", None
+        return name, f"{what} is more than {times(math.exp(evidence.least))} x the baseline, {of}", None
+
+    def _worst_counts(self, evidence: CountEvidence, name: str, effect: Evidence | None) -> tuple[str, str, Interval | None]:
+        ratio = self._certain(effect)
+        if ratio is not None:
+            return self._worst_latency(effect, name) if effect is not None else ("", "", None)
+        sums = evidence.seen
+        words = f"are {percent(sums.candidate / sums.of_candidate)} of {sums.of_candidate:,.0f}"
+        slow = f"requests of {self.name} slower than the baseline's {name} {words}"
+        words = f"errors of {self.name} {words} requests" if name == ERRORS else slow
+        words = f"{words}, baseline {percent(sums.baseline / sums.of_baseline)} of {sums.of_baseline:,.0f}"
+        counted = evidence.ratio()
+        if counted is None or counted[0] <= EVENTS:
+            return name, words, None
+        found = Interval(*counted)
+        return name, f"{words}: {times(found.middle)} x as frequent, {_between(found)}", found
 
     def _effects(self) -> Sequence[Evidence]:
         """The evidence that latency effects are read from: paired where pairs came, else against the past."""
-        return [self.median, self.p99] if self.median.seconds >= self._matched[0].seconds else self._matched[:2]
+        paired, alone = self.median.seconds, self._matched[0].seconds
+        return self._paired_effects if paired > alone or (paired == alone and self._beside) else self._matched[:2]
 
     def smallest(self, enough: float) -> float:
         """The smallest effect on median and p99 that both would have shown by now, as a logarithm; infinite where there is none."""
@@ -259,8 +305,18 @@ class Operation:
 
     @property
     def missing(self) -> str:
-        """Why nothing can be said of when."""
-        return "more requests are needed" if self.seen else "no request of it was seen, one is needed"
+        """Why nothing can be said of when, and what it takes."""
+        if not self.seen:
+            return "no request of it was seen, one is needed"
+        effects = self._effects()
+        least = max(effects, key=lambda e: e.wanting)
+        if not least.wanting:
+            return "more requests are needed"
+        if effects is not self._paired_effects and self._past.short:
+            return f"{self._past.short} more moments of the version before are needed than are known"
+        unit_s = self._looks * self._look_s / least.seconds if least.seconds else math.inf
+        when = f", in about {took(least.wanting * unit_s)}," if math.isfinite(unit_s) else ""
+        return f"{least.wanting} more moments of both versions are needed{when}"
 
     def bounds(self) -> Interval | None:
         """The ratio of p99 or median to the baseline, whichever may be higher; None where either is unknown. Made anew now and then."""

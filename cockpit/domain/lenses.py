@@ -101,6 +101,11 @@ class CountEvidence:
         self.peak = max(self.peak, self.log_e)
         self._past.add(counts)
 
+    @property
+    def seen(self) -> Counts:
+        """All that it took in."""
+        return Counts(*self._sums)
+
     def ratio(self, confidence: float = 0.95) -> tuple[float, float, float] | None:
         """Low, middle and high end of how many times as likely events are; None where too few were seen."""
         candidate, of_candidate, baseline, of_baseline = self._sums
@@ -269,6 +274,25 @@ class Matched:
         near.sort()
         rows = [self._past[index][1].values for _, index in near[:NEIGHBOURS]]
         return tuple(_middle(column) for column in zip(*rows, strict=True))
+
+    @property
+    def short(self) -> int:
+        """How many moments it lacks to expect anything at all."""
+        return max(0, LEAST_NEIGHBOURS - len(self._past))
+
+    def beyond(self, at: Moment, look_s: float) -> str:
+        """How that moment's load or volatility lies beyond all that was seen, in words; else how little is known."""
+        moments = [m for _, m in self._past]
+        for what, now, known, unit in (
+            ("requests a second", at.load, [m.load for m in moments], look_s),
+            ("volatility", at.volatility, [m.volatility for m in moments], 1.0),
+            ("requests of its own a second", at.volume, [m.volume for m in moments], look_s),
+        ):
+            usual = [v for v in known if math.isfinite(v)]
+            if usual and math.isfinite(now) and not min(usual) <= now <= max(usual):
+                low, high, here = (f"{v / unit:.3g}" for v in (min(usual), max(usual), now))
+                return f" ({what}: {here}, then {low} to {high})"
+        return f" ({len(moments)} moments of it are known)"
 
 
 def _apart(a: Sequence[float], b: Sequence[float]) -> float:

@@ -25,7 +25,8 @@ class Reading(Struct, frozen=True, gc=False):
     """One scrape of one node: a cumulative histogram for each operation. A restarted process starts again at zero.
 
     `volatility`: how wild the market was, in whatever measure; NaN where the node does not tell. `violations`: of each invariant that the
-    node checks by itself, how often it did not hold, cumulative.
+    node checks by itself, how often it did not hold, cumulative. `absent`: of these two, by their names here, the metrics that
+    the settings name and that the node does not have.
     """
 
     node: str
@@ -35,6 +36,7 @@ class Reading(Struct, frozen=True, gc=False):
     operations: dict[str, Histogram]
     volatility: float = math.nan
     violations: dict[str, float] = {}
+    absent: dict[str, str] = {}
 
 
 class LatencyPoint(Struct, frozen=True, gc=False):

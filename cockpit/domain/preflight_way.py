@@ -127,7 +127,9 @@ def rollback_of_rollback(target: Version, history: tuple[Deployment, ...], fleet
         return ""
     if all(node.digest != newest.digest for node in fleet.nodes):
         return ""  # that one came to nothing
-    left = newest.from_version or newest.from_digest[:12] or "another version"
+    # some nodes ran it already: most of them, which is what is told as the one before
+    mixed = newest.from_digest == newest.digest
+    left = "a mixed fleet" if mixed else newest.from_version or newest.from_digest[:12] or "another version"
     if target.digest == newest.from_digest:
         return f"a rollback of a rollback: {newest.version} runs here because somebody went back from {left}"
     return f"a second rollback in a row: {newest.version} runs here since a rollback from {left}, and {target.name} lies further back"

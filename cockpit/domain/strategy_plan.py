@@ -192,6 +192,19 @@ def weights_words(rollouts: Iterable[Rollout], service: str, environment: str) -
     return f"traffic shares of {how} rollout {hold}: {_percents(now)}; before it: {_percents(before)}. A rollback does not change them"
 
 
+def shares_set(rollouts: Iterable[Rollout], service: str, environment: str) -> tuple[dict[str, int], int, str] | None:
+    """The shares that the newest rollout set there, when, and its title; None where none did, or what came of it is not known."""
+    at = (service, environment)
+    newest = max((r for r in rollouts if not r.rehearsal and _weighed(r, at)), key=lambda r: r.started_at_us, default=None)
+    runs = _weighed(newest, at) if newest is not None else []
+    if newest is None or any(run.state not in (StepState.DONE, StepState.UNDONE) for run in runs):
+        return None
+    held, last = dict(runs[0].step.from_weights), next((run for run in reversed(runs) if run.state is StepState.DONE), None)
+    if last is not None:
+        held = shares(last.step.nodes, dict(last.step.from_weights), last.step.percent)
+    return held, max(run.ended_at_us for run in runs), newest.title
+
+
 def _weighed(rollout: Rollout, at: tuple[str, str]) -> list[StepRun]:
     """The steps that began to set shares there, with what held before; undone ones too."""
     never = (StepState.WAITING, StepState.SKIPPED, StepState.HELD)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cockpit.domain.release import Fleet
 
 AUTOMATIC = "automatic: "  # begins the reason of whatever no person clicked
+MOST_WORDS = 1_000  # characters of a reason, a note, an announcement
+MOST_EACH = 300  # of one finding: several of them make a reason
 TRIGGERS = ("verdict", "alerts", "drift")  # what an automatic rollback may follow from
 
 
@@ -124,6 +126,12 @@ class WatchRule(Struct, frozen=True):
     window_minutes: float = 60.0
     in_freeze: bool = False
     rollback_on: tuple[str, ...] = ("verdict",)
+
+
+def brief(words: str, most: int = MOST_WORDS) -> str:
+    """On one line, and no longer than that: what a source says is sent on, and systems refuse long reasons."""
+    found = " ".join(words.split())
+    return found if len(found) <= most else f"{found[: most - 1]}…"
 
 
 def under_watch(watches: Mapping[str, Any], at: str) -> Watched | None:

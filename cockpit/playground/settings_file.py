@@ -67,7 +67,13 @@ def _settings(services: tuple[str, ...], environments: tuple[str, ...], urls: di
     for part, kind in (("ci", "ci-v1"), ("deployer", "deployment-v1")):
         lines += [f"[connections.{part}]", f'kind = "{kind}"', f'url = "{urls[part]}"', ""]
     lines += ["[connections.venue]", 'kind = "icalendar"', f'path = "{CALENDAR}"', 'environments = "production"', ""]
-    lines += ["[connections.latency]", 'kind = "openmetrics"', 'volatility = "order_book_depth"', ""]
+    lines += [
+        "[connections.latency]",
+        'kind = "openmetrics"',
+        'volatility = "order_book_depth"',
+        'invariants = "venue_violations_total"',
+        "",
+    ]
     lines += ["[checks]", 'required = ["unit", "integration", "performance"]', ""]
     if set(_SET) <= set(services):
         lines += ["[sets.trading]", f"services = {json.dumps(_SET)}", 'on_failure = "stop"', ""]

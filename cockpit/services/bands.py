@@ -19,6 +19,11 @@ RECENT_S = 12.0  # how long the newest points are looked at together
 OWN_PAST_S = 600.0  # without a baseline's points, the place's own past serves
 OWN_EVERY_S = 30.0  # and is looked at anew so often: a band that moves with each point is painted anew with each
 LATENCY_PLACE = "latency"
+UNSEEN_READS = 5  # a node that is just starting may answer with half a page
+_LOSSES = {
+    "volatility": "A wild market is told from a calm one by the number of requests alone.",
+    "invariants": "A broken invariant would not be seen: no watch there ends as fine.",
+}
 
 
 class Bands:
@@ -135,3 +140,19 @@ class Bands:
             key="silent-nodes",
             place=LATENCY_PLACE,
         )
+
+    def unseen(self, source: str, absent: dict[str, str]) -> None:
+        """Say which metrics a connection names that no node has, by what they are for; what is not among them is over."""
+        for what, loss in _LOSSES.items():
+            key = f"unseen-{what}/{source}"
+            if what not in absent:
+                self._notices.over(key, f"The nodes tell what `{what}` of the connection {source} names")
+                continue
+            self._notices.tell(
+                Severity.WARNING,
+                f"No node has the metric {absent[what]}",
+                f"The connection {source} names it as `{what}`, and it was on no node in {UNSEEN_READS} readings. {loss}",
+                hint=f"Correct `{what}` under [connections.{source}], or let the service tell that metric from its start, at zero.",
+                key=key,
+                place=LATENCY_PLACE,
+            )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cockpit.connectors.ports import DeployRequest
 from cockpit.domain.errors import AuthFailed, CockpitError, NotAllowed, NotFound, RateLimited, StorageError, Unreachable
 from cockpit.domain.facts import Fact, place
-from cockpit.domain.fingerprint import prove
+from cockpit.domain.fingerprint import all_run, prove
 from cockpit.domain.release import Deployment, DeployState, Fleet
 from cockpit.domain.rollout import Action, ActionState, LineState
 from cockpit.services.clock import Fresh
@@ -264,9 +264,7 @@ class Execution:
         self._put(replace(action, proof=proof))
         if all(line.state is LineState.OK for line in proof):
             self._advance(key, ActionState.VERIFYING)
-            self._end(
-                key, ActionState.DONE, f"all {len(proof)} nodes run {action.version}; the deployment system no longer knows why", None
-            )
+            self._end(key, ActionState.DONE, f"{all_run(len(proof), action.version)}; the deployment system no longer knows why", None)
         else:
             self._end(key, ActionState.FAILED, f"the deployment system no longer knows it, and {odd(proof)}", None)
 
@@ -295,7 +293,7 @@ class Execution:
         self._put(replace(action, proof=proof))
         if proof and not odd(proof):
             self._put(replace(self._store.state.actions[key], proof=(*proof, LATENCY_LINE)))
-            self._end(key, ActionState.DONE, f"all {len(proof)} nodes run {action.version}", None)
+            self._end(key, ActionState.DONE, all_run(len(proof), action.version), None)
         elif superseded(self._store.state.actions.values(), action, fleet):
             words = "the deployment system says done; a later action changed the nodes before all were seen"
             self._end(key, ActionState.DONE, words, None)

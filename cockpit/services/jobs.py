@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from cockpit.domain.errors import AuthFailed, CockpitError, ConnectorError, NotFound, RateLimited, Unreachable
 from cockpit.domain.facts import Fact, place
-from cockpit.domain.metrics import LatencyPoint
+from cockpit.domain.metrics import LatencyPoint, Reading
 from cockpit.domain.policy import Rules
 from cockpit.domain.release import Node
 from cockpit.services import status, ways
-from cockpit.services.bands import Bands
+from cockpit.services.bands import UNSEEN_READS, Bands
 from cockpit.services.connections import Connected
 from cockpit.services.latency import LatencyBook
 from cockpit.services.store import AppState, Store, changes_key
@@ -250,11 +250,15 @@ class ProbeJob:
 
 
 class Measured(Struct, frozen=True):
-    """What came of one reading of all nodes: points of series, the places (service, environment) that they are of, which node told any."""
+    """What came of one reading of all nodes: points of series, the places (service, environment) that they are of, which node told any.
+
+    `absent`: metrics that the settings name and no node has, by what they are for; None where no node answered.
+    """
 
     points: Sequence[tuple[str, LatencyPoint]]
     places: Sequence[tuple[str, str]]
     told: dict[str, bool]
+    absent: dict[str, str] | None = None
 
 
 class MetricsJob:
@@ -279,6 +283,8 @@ class MetricsJob:
         self._post = post
         self._silent: dict[str, int] = {}
         self._said: tuple[str, ...] = ()
+        self._absent: dict[str, int] = {}
+        self._unseen: dict[str, str] | None = None
 
     def prepare(self) -> Callable[[], Measured]:
         """Read the nodes that the deployment system names."""
@@ -293,7 +299,8 @@ class MetricsJob:
             # a node's name need not tell its place
             told = {(r.node, r.service, r.environment) for r in readings}
             places = tuple(dict.fromkeys((r.service, r.environment) for r in readings))
-            return Measured(digest.points(readings), places, {_full_name(n): (n.name, n.service, n.environment) in told for n in nodes})
+            spoke = {_full_name(n): (n.name, n.service, n.environment) in told for n in nodes}
+            return Measured(digest.points(readings), places, spoke, _absent(readings))
 
         return work
 
@@ -310,11 +317,26 @@ class MetricsJob:
         if silent != self._said:
             self._said = silent
             self._bands.silence(silent, len(result.told))
+        if result.absent is not None:
+            self._look_for(result.absent)
         return None
+
+    def _look_for(self, absent: dict[str, str]) -> None:
+        """A metric that is named and on no page is told of: nobody would miss it."""
+        self._absent = {what: self._absent.get(what, 0) + 1 for what in absent}
+        unseen = {what: name for what, name in absent.items() if self._absent[what] >= UNSEEN_READS}
+        if unseen != self._unseen:
+            self._unseen = unseen
+            self._bands.unseen(self._connected.id, unseen)
 
     def interval_s(self, base_s: float) -> float:
         """Always the same."""
         return base_s
+
+
+def _absent(readings: Sequence[Reading]) -> dict[str, str] | None:
+    """What none of them has."""
+    return {what: name for what, name in readings[0].absent.items() if all(what in r.absent for r in readings)} if readings else None
 
 
 def _full_name(node: Node) -> str:

@@ -12,22 +12,31 @@ from msgspec.structs import replace
 from cockpit.domain.judge import Guards, Judge, JudgePolicy, Look, Verdict
 from cockpit.domain.watching import WatchRule
 from cockpit.services.watch_feed import Feed
-from cockpit.services.watch_past import Split
+from cockpit.services.watch_past import Past, Split
 
 USUAL_LOOK_S = 2.0
 SILENT_LOOKS = 5.0  # so many looks late is silence, where looks are far apart
 SILENT_S = 15.0
 GONE_S = 15.0
+OWN_S = 300.0  # of its own past make a baseline
+NOBODY = "\0"  # what no node runs
 REST_S = 30.0  # of a node's silence that is told; one that restarts misses a turn
 
 
 class Heard(Struct, frozen=True):
-    """What the judge says by now. `requests` of the new version were seen, the last at `looked_us` (0 = none); `silent`: nodes."""
+    """What the judge says by now. `requests` of the new version were seen, the last at `looked_us` (0 = none).
+
+    `silent`: nodes that tell nothing, `of` so many, the longest for `silent_s`. `unseen`: the counter of invariants
+    that is named and that no node of it has.
+    """
 
     verdict: Verdict | None = None
     requests: float = 0.0
     looked_us: int = 0
     silent: tuple[str, ...] = ()
+    of: int = 0
+    silent_s: float = 0.0
+    unseen: str = ""
 
 
 def policy_of(rule: WatchRule, look_s: float = USUAL_LOOK_S) -> JudgePolicy:
@@ -50,13 +59,18 @@ def guards_of(rule: WatchRule) -> Guards:
 
 
 class Trial:
-    """Judges what ran `digest` in a place since `started_us`, against what ran `old` ("" = anything else). One lane."""
+    """Judges what ran `digest` in a place since `started_us`, against what ran `old` ("" = anything else). One lane.
 
-    def __init__(self, feed: Feed, at: str, digest: str, old: str, rule: WatchRule, started_us: int) -> None:
+    `back`: it went back to what ran there before, so what that did then is its baseline, where enough of it is known: no worse than a bad
+    version says little.
+    """
+
+    def __init__(self, feed: Feed, at: str, digest: str, old: str, rule: WatchRule, started_us: int, *, back: bool = False) -> None:
         self._feed = feed
         self._at = at
         self._split = Split(digest, old if old != digest else "")
         self._rule = rule
+        self._back = back
         self._started_us = started_us
         self._judge: Judge | None = None
         self._next = 0
@@ -78,18 +92,23 @@ class Trial:
             silent = bool(due_us) and now_us > due_us
             # a judge without anything says that this is not fine
             verdict = Judge(policy_of(self._rule), self._started_us).verdict(now_us) if silent else None
-            return Heard(verdict, silent=tuple(nodes) if silent else ())
+            silent_s = (now_us - self._started_us) / 1e6
+            return Heard(verdict, silent=tuple(nodes) if silent else (), of=len(nodes), silent_s=silent_s)
         looks, self._next = self._feed.looks(self._at, self._split, self._next)
         wrong = (gone, self._feed.violated(self._at, self._split.new, self._started_us))
         if wrong != self._wrong and not looks:
             looks = [Look(now_us, {})]
         self._wrong = wrong
-        for look in (replace(look, gone=wrong[0], broken=wrong[1]) for look in looks):
+        of = len({*nodes, *gone})
+        for look in (replace(look, gone=wrong[0], broken=wrong[1], nodes=of) for look in looks):
             seen = sum(h.total for h in look.candidate.values())
             self._requests += seen
             self._looked_us = look.at_us if seen else self._looked_us
             judge.look(look)
-        return Heard(judge.verdict(now_us), self._requests, self._looked_us, self._silent(nodes, now_us))
+        quiet_s = {name: (now_us - heard.get(name, self._started_us)) / 1e6 for name in nodes}
+        told = {name: seconds for name, seconds in quiet_s.items() if seconds > REST_S}
+        silent_s, unseen = max(told.values(), default=0.0), self._feed.unseen(self._at, self._split.new)
+        return Heard(judge.verdict(now_us), self._requests, self._looked_us, tuple(told), of, silent_s, unseen)
 
     def _begin(self) -> Judge | None:
         """The judge, once something of the new version was seen: before that nobody knows which nodes are its."""
@@ -100,16 +119,22 @@ class Trial:
             first = past.first_of(self._split.new, self._started_us)
             if first >= past.next:
                 return None
-            mine = past.running(self._split.new, first, past.next)
-            before = past.looks(replace(self._split, nodes=mine), past.oldest, first)
+            before = self._before(past, first)
         before = [look for look in before if look.candidate or look.baseline]
         self._next, self.before = first, len(before)
         self._judge = Judge(policy_of(self._rule, look_s_of(before)), self._started_us, before)
         return self._judge
 
-    def _silent(self, nodes: Sequence[str], now_us: int) -> tuple[str, ...]:
-        heard = self._feed.heard_us(self._at)
-        return tuple(name for name in nodes if now_us - heard.get(name, self._started_us) > REST_S * 1e6)
+    def _before(self, past: Past, first: int) -> list[Look]:
+        """What is known of the time before that slot."""
+        if self._back:
+            alone = Split(self._split.new, NOBODY)
+            own = [look for look in past.looks(alone, past.oldest, first) if look.candidate]
+            if len(own) * look_s_of(own) >= OWN_S:
+                self._split = alone
+                return own
+        mine = past.running(self._split.new, first, past.next)
+        return past.looks(replace(self._split, nodes=mine), past.oldest, first)
 
 
 def look_s_of(looks: Sequence[Look]) -> float:

@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from cockpit.domain.heat import Heat
+from cockpit.domain.errors import StorageError
 from cockpit.domain.metrics import LatencyPoint
 from cockpit.services.digest import BACK_US, IDLE_S, WINDOW_S
 from cockpit.services.digest import FRESH as FRESH
 from cockpit.services.digest import Digest as Digest
 from cockpit.services.digest import series_id as series_id
+from cockpit.services.heats import Heats, HeatStore, rows
 from cockpit.services.kept import COLUMNS, Kept
 from cockpit.services.runtime import Outcome, Runner
 
 if TYPE_CHECKING:
+    from cockpit.domain.heat import Heat
     from cockpit.domain.release import Deployment
+    from cockpit.services.heats import Part
 
 FLUSH_S = 10.0
 KEEP_S = 40 * 86_400.0  # points older than this are dropped from history; the journal never is
 COMPACT_S = 60.0
 P99S, TREND_PIECES = 600, 120
-HEAT_WHOLE, HEAT_MINUTES = 900, 1440  # moments of a heat map: half an hour at one each two seconds, and a day of minutes
+HEAT_KEEP_S = 25 * 3600.0  # a day of samples is promised
 MOST_SET_BACK = 8
 _TURNS = 50  # of compaction at a time
 
@@ -71,13 +74,15 @@ class LatencyBook:
     Main thread, except `digest.points`, which the metrics lane calls.
     """
 
-    def __init__(self, runner: Runner, history: SampleStore | None, clock_us: Callable[[], int]) -> None:
+    def __init__(
+        self, runner: Runner, history: SampleStore | None, clock_us: Callable[[], int], heat_store: HeatStore | None = None
+    ) -> None:
         self.digest = Digest()
         self._runner = runner
         self._history = history
         self._clock_us = clock_us
         self._series: dict[str, Kept] = {}
-        self._heat: dict[str, Heat] = {}
+        self.heats = Heats(runner, heat_store, clock_us)
         self.set_back: tuple[tuple[int, float], ...] = ()  # when the clock was set back, and by how many seconds
         self.saving = False  # a flush is under way
         self._flushed_us = clock_us()
@@ -112,8 +117,7 @@ class LatencyBook:
         before_us = at_us - BACK_US // 5
         for kept in self._series.values():
             kept.forget_after(before_us)
-        for heat in self._heat.values():
-            heat.forget_after(before_us / 1e6)
+        self.heats.forget_after(before_us / 1e6)
         self.set_back = (*self.set_back, (at_us, (newest_us - at_us) / 1e6))[-MOST_SET_BACK:]
         return True
 
@@ -125,25 +129,19 @@ class LatencyBook:
             self.flush()
 
     def _add_heat(self, share: int) -> None:
-        """Take in what the lane has counted meanwhile; other buckets begin a heat map anew."""
+        """Take in what the lane has counted meanwhile."""
         for _ in range(math.ceil(len(self.digest.fresh) / share)):
-            name, at_us, histogram = self.digest.fresh.popleft()
-            if not histogram.bounds_s:
-                continue
-            heat = self._heat.get(name)
-            if heat is None or heat.bounds_s != histogram.bounds_s:
-                heat = self._heat[name] = Heat(HEAT_WHOLE, histogram.bounds_s, HEAT_MINUTES)
-            heat.append(at_us / 1e6, histogram.counts)
+            self.heats.add(*self.digest.fresh.popleft())
 
     def heat(self, series: str) -> Heat | None:
         """All samples of a place, of one of its operations or of one of its nodes, a day of them; None where there are none."""
-        return self._heat.get(series)
+        return self.heats.heat(series)
 
     def _drop_idle(self) -> None:
         oldest = self._clock_us() - IDLE_S * 1e6
         for name in [n for n, kept in self._series.items() if not kept or kept.columns[0][-1] < oldest]:
             del self._series[name]
-            self._heat.pop(name, None)
+            self.heats.drop(name)
             self.digest.keys.pop(name, None)
 
     def flush(self) -> None:
@@ -152,28 +150,45 @@ class LatencyBook:
         if self._history is None or self.saving:
             return
         self._flushed_us = now
-        parts = self._unsaved()
-        if not parts:
+        parts, counted = self._unsaved(), self.heats.unsaved()
+        if not parts and not counted:
             return
         history, due = self._history, not 0 <= now - self._compacted_us <= COMPACT_S * 1e6
         self._compacted_us = now if due else self._compacted_us
         self.saving, set_back = True, self.set_back
 
-        def save() -> None:
+        def save() -> Exception | None:
             history.save(parts)
             if due:
                 turns = 0
                 while history.compact(now) and turns < _TURNS:
                     turns += 1
                 history.prune(now - int(KEEP_S * 1e6))
+            return self._save_heat(counted, now if due else None)
 
-        def saved(outcome: Outcome[None]) -> None:
+        def saved(outcome: Outcome[Exception | None]) -> None:
             self.saving = False
             # where the clock was set back meanwhile, what was saved seems to lie ahead of what comes
             if outcome.error is None and set_back is self.set_back:
                 self._saved(parts)
+            if outcome.error is None and outcome.value is None and set_back is self.set_back:
+                self.heats.saved(counted)
+            else:
+                self.heats.missed(outcome.value)
 
         self._runner.submit("history", save, saved)
+
+    def _save_heat(self, counted: Sequence[Part], now_us: int | None) -> Exception | None:
+        """In the lane of history, or at the end; `now_us`: what is older than a day leaves. What goes wrong here spoils nothing else."""
+        store = self.heats.store
+        try:
+            if store is not None and counted:
+                store.save(rows(counted))
+            if store is not None and now_us is not None:
+                store.prune(now_us - int(HEAT_KEEP_S * 1e6))
+        except StorageError as error:
+            return error
+        return None
 
     def _unsaved(self) -> list[tuple[str, tuple[array[float], ...]]]:
         found = ((name, kept.unsaved()) for name, kept in self._series.items())
@@ -192,6 +207,9 @@ class LatencyBook:
             # what a worker has just written without being heard is written twice, which counts once
             self._history.save(parts)
             self._saved(parts)
+        counted = self.heats.unsaved(all_of_it=True)
+        if self._save_heat(counted, None) is None:
+            self.heats.saved(counted)
 
     def nodes(self, at: str) -> tuple[str, ...]:
         """Nodes of a place that have been read, sorted."""

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cockpit.domain.changepoints import P_MAX, change_points
+from cockpit.domain.changepoints import MIN_SIZE, P_MAX, change_points
 from cockpit.domain.checks import CheckRun
 from cockpit.domain.measures import (
     Acknowledged,
@@ -45,6 +45,7 @@ BENCHMARKS: Final = 500
 LOOK_S: Final = 30.0  # how late the end of an acknowledgement may be heard
 NAMED: Final = 3
 _EDGE: Final = 5  # values that make the level at either end of a line
+ENOUGH: Final = 2 * MIN_SIZE  # values of a line from which a change can be seen
 _FAMILY: Final = 20  # lines that share the significance of one: of many tests some would stand out by chance alone
 _PAUSE_S: Final = 0.001  # between lines: the window's thread must not wait for a hundred of them
 
@@ -73,6 +74,11 @@ def standing(trends: Trends, statements: tuple[Statement, ...], service: str, no
             answers = said[steps.index(new[-1])] if new else [w for w in said[-1] if now_us < w.until_us]
             found.append(Standing(joined(new or steps), next(iter(answers), None), bool(new)))
     return tuple(sorted(found, key=lambda s: (not s.loud, -abs(s.regression.change), s.regression.key)))
+
+
+def longest(trends: Trends) -> int:
+    """How many values the longest line has: below ENOUGH nobody can say what became worse."""
+    return max((len(line.values) for line in trends.lines), default=0)
 
 
 def of_service(state: AppState, service: str, now_us: int) -> tuple[Standing, ...]:

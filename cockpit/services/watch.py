@@ -16,7 +16,7 @@ from cockpit.domain.errors import NotAllowed
 from cockpit.domain.facts import place
 from cockpit.domain.judge import NO_DATA, NO_WORSE, Verdict
 from cockpit.domain.policy import Rules
-from cockpit.domain.watching import Watched, WatchState, running
+from cockpit.domain.watching import Watched, WatchState, brief, running
 from cockpit.services import watch_words as words
 from cockpit.services.judging import SILENT_S, Heard, Trial
 from cockpit.services.watch_auto import Automatic
@@ -129,9 +129,9 @@ class Watch:
         if why or run is None:
             why = why or "no automatic rollback is announced there"
             raise NotAllowed(f"{why[:1].upper()}{why[1:]}.", hint="Nothing was changed.", reasons=(why,))
-        who = self._actions.me.signature
-        run.stopped_by = f"{who}: {reason.strip()}" if reason.strip() else who
-        self._auto.note(run, "stopped", run.stopped_by, who, reason=reason.strip())
+        who, reason = self._actions.me.signature, brief(reason)
+        run.stopped_by = f"{who}: {reason}" if reason else who
+        self._auto.note(run, "stopped", run.stopped_by, who, reason=reason)
         watched = self._store.state.watches[at]
         self._show(run, replace(watched, countdown=None, stopped_by=run.stopped_by, why_not=f"it was stopped by {run.stopped_by}"))
 
@@ -225,7 +225,7 @@ class Watch:
         return before_us
 
     def _trial(self, run: Run) -> Trial:
-        return Trial(self.feed, run.at, run.digest, run.old, run.rule, run.started_us)
+        return Trial(self.feed, run.at, run.digest, run.old, run.rule, run.started_us, back=run.deployment.kind == "rollback")
 
     def _begin(self, run: Run, now_us: int) -> None:
         d = run.deployment

@@ -18,7 +18,7 @@ from cockpit.domain.lines import listed
 from cockpit.domain.readiness import why_frozen
 from cockpit.domain.release import Version, version_key
 from cockpit.domain.rollout import ActionState, Refusal, RolloutPlan
-from cockpit.domain.watching import AUTOMATIC, Countdown, Finding, Watched, under_watch
+from cockpit.domain.watching import AUTOMATIC, Countdown, Finding, Watched, brief, under_watch
 from cockpit.services import status
 from cockpit.services.judging import guards_of
 from cockpit.services.watch_cause import cause, not_named
@@ -36,7 +36,6 @@ AGAIN_S = 30.0  # after trouble with the journal
 LATE_S = 10.0  # a countdown that ended so long ago ran while the machine slept: nobody could stop it
 NOTED_S = 60.0  # from one note of what has passed to the next of its kind
 LOOK_BACK = 200  # intents of the service
-MOST_WORDS = 1_000  # characters of a reason: deployment systems refuse long ones, and it is not sent twice
 
 
 class Past(Struct, frozen=True):
@@ -116,7 +115,7 @@ class Automatic:
         journal, d = self._journal, run.deployment
         if journal is None or not self.acts:
             return
-        detail = {"said": said, "message": words, "deployment": d.id, "version": d.version, **more}
+        detail = {"said": said, "message": brief(words), "deployment": d.id, "version": d.version, **more}
         work = lambda: journal.append("note", run.key, ACTION, who, d.service, d.environment, detail)  # noqa: E731 - one line of work
 
         def done(outcome: Outcome[Any]) -> None:
@@ -325,7 +324,7 @@ class Automatic:
             return planned
         if watched.countdown is None or planned.target.digest != watched.countdown.digest:
             return "the version to go back to is another one by now"
-        why = " ".join(cause(run, watched, self._clock_us()).sentence.split())[:MOST_WORDS]
+        why = cause(run, watched, self._clock_us()).sentence
         try:
             self._actions.fire(planned, f"{AUTOMATIC}{why}", automatic=True, key=key)
         except CockpitError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from cockpit.domain.judge import WORSE, Verdict
-from cockpit.domain.watching import TRIGGERS
+from cockpit.domain.watching import MOST_EACH, TRIGGERS, brief
 from cockpit.services.alerts import SKEW_S
 
 if TYPE_CHECKING:
@@ -42,14 +44,14 @@ def cause(run: Run, watched: Watched, now_us: int) -> Verdict:
     """The first of the policy's reasons to go back that holds, as a verdict; where none does, what the judge says against that."""
     named, verdict = run.rule.rollback_on, watched.found
     if "verdict" in named and verdict is not None and verdict.bad:
-        return verdict
+        return replace(verdict, sentence=brief(verdict.sentence))
     alerts = [alert for since_us, alert in run.firing.values() if now_us - since_us >= LASTS_S * 1e6]
     if "alerts" in named and alerts:
-        words = "; ".join(f"alert {a.name}: {a.summary}" for a in sorted(alerts, key=lambda a: (a.since_us, a.name)))
-        return Verdict(WORSE, words, now_us, since_us=min(a.since_us for a in alerts))
+        words = "; ".join(brief(f"alert {a.name}: {a.summary}", MOST_EACH) for a in sorted(alerts, key=lambda a: (a.since_us, a.name)))
+        return Verdict(WORSE, brief(words), now_us, since_us=min(a.since_us for a in alerts))
     drift = [f for f in watched.findings if f.kind == "drift" and now_us - f.since_us >= LASTS_S * 1e6]
     if "drift" in named and drift:
-        return Verdict(WORSE, "; ".join(f.text for f in drift), now_us, since_us=min(f.since_us for f in drift))
+        return Verdict(WORSE, brief("; ".join(f.text for f in drift)), now_us, since_us=min(f.since_us for f in drift))
     return NO_VERDICT if verdict is None or verdict.bad else verdict
 
 

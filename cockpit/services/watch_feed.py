@@ -27,6 +27,7 @@ WARM_S = 10.0  # a process that has just begun fills its caches: neither good no
 GAP_S = 60.0  # two scrapes further apart are no interval, a machine may have slept between them
 LATE_S = 120.0  # what a store of metrics answers is no older than this
 HELD_S = 30.0  # increments wait so long for the deployment system to say what ran
+UNSEEN_READS = 5  # a node that is just starting may answer with half a page
 OTHER_S = 30.0  # of two sources of the same place's metrics the second one counts once the first was silent so long
 
 
@@ -39,6 +40,8 @@ class _Node:
         self.read_us = 0
         self.began_us = 0  # when its counters began anew, as far as that was seen
         self.violated: dict[str, int] = {}  # by invariant: when this process last broke it
+        self.counted: dict[str, float] = {}  # how often each was broken, also where the last scrape left it out
+        self.unseen = ("", 0)  # the counter that was looked for in vain, in so many scrapes running
         self.digest = ""
         self.since_us = 0
         self.confirmed_us = 0
@@ -87,11 +90,14 @@ class _Node:
     def _violations(self, last: Reading | None, reading: Reading, now_us: int) -> None:
         """Note which invariants were broken since the last scrape; what a process did before it began anew was another one's."""
         # of one that came into being while we looked all is new
-        before = last.violations if last is not None else {} if self.began_us else reading.violations
+        before = self.counted if last is not None else {} if self.began_us else reading.violations
         anew = last is not None and (_began_anew(last, reading) or any(n < before.get(name, 0.0) for name, n in reading.violations.items()))
         if anew:
             self.violated, before = {}, {}
         self.violated.update({name: now_us for name, count in reading.violations.items() if count > before.get(name, 0.0)})
+        self.counted = {**before, **reading.violations}
+        absent = reading.absent.get("invariants", "")
+        self.unseen = (absent, self.unseen[1] + 1 if absent else 0)
 
 
 class _Waiting(Struct):
@@ -222,6 +228,13 @@ class Feed:
             # one that changed and was not read since may have broken them as what it ran before
             mine = [(name, node.violated) for name, node in known if node.digest == digest and node.read_us >= node.since_us]
             return tuple(f"{words} on {name}" for name, violated in mine for words, at_us in violated.items() if at_us >= since_us)
+
+    def unseen(self, at: str, digest: str) -> str:
+        """The counter of invariants that the settings name and that none of the nodes with that digest has; "" where one has it."""
+        with self._lock:
+            found = self._places.get(at)
+            mine = [node.unseen for node in found.nodes.values() if node.digest == digest] if found is not None else []
+            return mine[0][0] if mine and all(count >= UNSEEN_READS for _, count in mine) else ""
 
     def looks(self, at: str, sides: Split, first: int, last: int | None = None) -> tuple[list[Look], int]:
         """The looks from number `first` on, and the number of the next one."""

@@ -11,13 +11,14 @@ from cockpit.domain.judge import NO_DATA, NO_WORSE
 from cockpit.domain.lines import listed
 from cockpit.domain.release import Fleet
 from cockpit.domain.strategy import expected_now
-from cockpit.domain.watching import Finding, WatchState, running
+from cockpit.domain.watching import MOST_EACH, Finding, WatchState, brief, running
 from cockpit.services.alerts import SKEW_S, alerts_at
 from cockpit.services.watch_run import Run
 
 if TYPE_CHECKING:
     from cockpit.domain.judge import Verdict
     from cockpit.services.connections import Connected
+    from cockpit.services.judging import Heard
     from cockpit.services.store import AppState
 
 SETTLED_S = 5.0  # after a deployment's end nodes are asked once more before they count as odd
@@ -36,7 +37,8 @@ def findings(state: AppState, run: Run, now_us: int, *, metrics: bool, alerts: S
     fleet = state.fleets.get(run.at)
     if fleet is not None and not fleet.stale(now_us):
         found += [*_drift(state, run, fleet), *_unwell(run, now_us)]
-    found += [*_silence(run, now_us, metrics), *_silent_alerts(state, run, now_us, alerts), *_silent_nodes(run, fleet, now_us)]
+    found += [*_silence(run, now_us, metrics), *_unseen(run, now_us)]
+    found += [*_silent_alerts(state, run, now_us, alerts), *_silent_nodes(run, fleet, now_us)]
     return (*found, *_band(state, run, now_us))
 
 
@@ -65,21 +67,21 @@ def _verdict(run: Run) -> Iterator[Finding]:
         return
     yield from ruled(verdict)
     if not verdict.broken:
-        yield Finding("verdict", verdict.sentence, verdict.since_us)
+        yield Finding("verdict", brief(verdict.sentence), verdict.since_us)
 
 
 def ruled(verdict: Verdict) -> Iterator[Finding]:
     """The hard rules that are broken, each since it is."""
     since_us = dict(zip(verdict.broken, verdict.broken_us, strict=False))
     for words in verdict.broken:
-        yield Finding("rule", words, since_us.get(words, verdict.since_us))
+        yield Finding("rule", brief(words, MOST_EACH), since_us.get(words, verdict.since_us))
 
 
 def _alerts(state: AppState, run: Run, now_us: int) -> Iterator[Finding]:
     d = run.deployment
     for alert in alerts_at(state, d.service, d.environment, now_us).firing:
         if alert.critical and alert.since_us >= run.started_us - SKEW_S * 1e6:
-            yield Finding("alert", f"alert {alert.name}: {alert.summary}", alert.since_us)
+            yield Finding("alert", brief(f"alert {alert.name}: {alert.summary}", MOST_EACH), alert.since_us)
 
 
 def _drift(state: AppState, run: Run, fleet: Fact[Fleet]) -> Iterator[Finding]:
@@ -132,7 +134,8 @@ def gone(run: Run, fleet: Fact[Fleet] | None, now_us: int) -> tuple[str, ...]:
 def _unwell(run: Run, now_us: int) -> Iterator[Finding]:
     ill = sorted(name for name, since_us in run.unwell.items() if now_us - since_us > GONE_S * 1e6)
     if ill:
-        yield Finding("rule", f"not healthy: {listed(ill)}", min(run.unwell[name] for name in ill))
+        words = f"{len(ill)} of {max(len(run.ran), len(ill))} nodes not healthy: {listed(ill)}"
+        yield Finding("rule", words, min(run.unwell[name] for name in ill))
 
 
 def _silence(run: Run, now_us: int, metrics: bool) -> Iterator[Finding]:
@@ -146,10 +149,26 @@ def _silence(run: Run, now_us: int, metrics: bool) -> Iterator[Finding]:
     elif heard is not None and heard.silent:
         run.since.pop("no data", None)
         run.since.pop("old verdict", None)
-        yield Finding("silence", f"no metrics come from {listed(heard.silent)}", run.first("silent nodes", now_us))
+        yield Finding("silence", silence_words(heard), run.first("silent nodes", now_us))
     else:
         for name in ("no data", "old verdict", "silent nodes"):
             run.since.pop(name, None)
+
+
+def _unseen(run: Run, now_us: int) -> Iterator[Finding]:
+    """A counter that is on no page counts nothing, which is no sign that nothing is to be counted."""
+    if run.heard is not None and run.heard.unseen:
+        words = f"invariants are not seen: no node of it has the metric {brief(run.heard.unseen)}"
+        yield Finding("silence", words, run.first("unseen", now_us))
+    else:
+        run.since.pop("unseen", None)
+
+
+def silence_words(heard: Heard) -> str:
+    """No data from 2 of 6 nodes for 40 s."""
+    return (
+        f"no data from {len(heard.silent)} of {max(heard.of, len(heard.silent))} nodes for {heard.silent_s:.0f} s: {listed(heard.silent)}"
+    )
 
 
 def _silent_alerts(state: AppState, run: Run, now_us: int, connected: Sequence[Connected]) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from cockpit.domain.calendar import time_words
 from cockpit.domain.facts import place
-from cockpit.domain.watching import Watched, WatchState
+from cockpit.domain.watching import Watched, WatchState, brief
 from cockpit.services.notices import Severity
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def words_of(watched: Watched, now_us: int, *, metrics: bool = True, production:
     """
     name = f"{watched.service} {watched.version}"
     kinds = tuple(dict.fromkeys(f.kind for f in watched.findings))
-    texts = "; ".join(f.text for f in watched.findings)
+    texts = brief("; ".join(f.text for f in watched.findings))
     sign = tuple((f.kind, f.since_us) for f in watched.findings)
     acted = (watched.countdown.announced_us if watched.countdown else 0, watched.stopped_by, watched.action)
     if watched.state is WatchState.BAD:
@@ -51,12 +51,14 @@ def words_of(watched: Watched, now_us: int, *, metrics: bool = True, production:
         return None
     if watched.over and not watched.findings:
         title = f"Nobody can tell how {name} does in {watched.environment}"
-        words = f"{progress(watched)}; {watched.verdict.sentence}." if watched.verdict is not None else f"{progress(watched)}."
+        if watched.found is not None and watched.found.was:
+            title = f"{name} did badly for a while in {watched.environment}"
+        words = f"{progress(watched)}; {brief(watched.verdict.sentence)}." if watched.verdict is not None else f"{progress(watched)}."
         return Told(Severity.INFO, title, words, "Look at its latency and errors yourself.", "", (), ("over",))
     if "band" in kinds:
         title = f"p99 of {watched.service} in {watched.environment} left its band"
         hint = "The judge cannot tell yet whether the version or the market did it. The rollback card is ready: Shift+R arms it."
-        judged = watched.found.sentence if watched.found is not None else "nothing was judged yet"
+        judged = brief(watched.found.sentence) if watched.found is not None else "nothing was judged yet"
         return Told(Severity.WARNING, title, f"{texts}. {watched.version}: {judged}.", hint, "", kinds, sign)
     since_us = min((f.since_us for f in watched.findings), default=now_us)
     if not told and (not watched.finished_us or now_us - since_us < QUIET_S * 1e6 or not production):
@@ -110,7 +112,9 @@ def over(notices: Notices, watched: Watched) -> None:
     if watched.state is WatchState.STOPPED:
         notices.over(notice_key(watched))
     elif watched.findings or not watched.requests:
-        texts = "; ".join(f.text for f in watched.findings) or "no request of it was seen yet"
+        texts = brief("; ".join(f.text for f in watched.findings)) or "no request of it was seen yet"
         notices.over(notice_key(watched), f"{name}: what was told of it has passed", f"{texts[:1].upper()}{texts[1:]}.")
+    elif watched.found is not None and watched.found.was:
+        notices.over(notice_key(watched), f"{name}: what was told of it has passed", f"{brief(watched.found.sentence)}.")
     else:
         notices.over(notice_key(watched), f"{name}: nothing speaks against it any more", progress(watched))

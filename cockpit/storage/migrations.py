@@ -46,4 +46,12 @@ _BLOCKS: Final = (
     "CREATE INDEX block_by_time ON block (first_us)",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((*_JOURNAL, *_HISTORY), _MEASURES, _BLOCKS)
+# what the heat maps show: the counts of a minute of a series, and what the buckets were
+_HEAT: Final = (
+    "CREATE TABLE heat_bounds (id INTEGER PRIMARY KEY, payload BLOB NOT NULL UNIQUE)",
+    """CREATE TABLE heat (series INTEGER NOT NULL REFERENCES series, first_us INTEGER NOT NULL, since_us INTEGER NOT NULL,
+        last_us INTEGER NOT NULL, bounds INTEGER NOT NULL REFERENCES heat_bounds, checksum INTEGER NOT NULL, payload BLOB NOT NULL,
+        PRIMARY KEY (series, first_us)) WITHOUT ROWID""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = ((*_JOURNAL, *_HISTORY), _MEASURES, _BLOCKS, _HEAT)

@@ -229,3 +229,15 @@ def test_what_must_never_happen_is_counted_by_its_labels() -> None:
         assert list(reader.read(text, NODE, 0).operations) == ["op0", "op1"]
     assert parse_reading(text, NODE, 0).violations == {}
     assert parse_reading(page(), NODE, 0, Names(invariants="venue_violations")).violations == {}
+
+
+def test_what_is_named_and_not_on_the_page_is_told() -> None:
+    reader = PageReader(Names(volatility="depth_of_book", invariants="venue_violations_total"))
+    for _ in range(2):
+        assert reader.read(page(), NODE, 0).absent == {"volatility": "depth_of_book", "invariants": "venue_violations_total"}
+    longer = page().replace("# EOF", "depth_of_books 1\nvenue_violations_seen_total 1\n# EOF")
+    assert set(reader.read(longer, NODE, 0).absent) == {"volatility", "invariants"}, "another name that begins alike"
+    described = page().replace("# EOF", "# TYPE venue_violations counter\n# EOF")
+    assert set(reader.read(described, NODE, 0).absent) == {"volatility"}, "nothing was broken yet"
+    assert parse_reading(page(), NODE, 0, Names(volatility="book_depth")).absent == {}
+    assert parse_reading(page(), NODE, 0).absent == {}

@@ -95,3 +95,65 @@ def test_what_lies_ahead_is_forgotten_and_it_goes_on() -> None:
     heat.forget_after(-1.0)
     assert (heat.end, heat.first_s) == (0, math.inf)
     assert heat.append(1.0, (2, 2, 2, 2))
+
+
+def rows(first: int, count: int, step_s: float = 60.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    at = first + step_s * np.arange(1, count + 1)
+    return at, at - step_s, np.cumsum(np.ones((count, 4), np.uint32), axis=1, dtype=np.uint32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(moments=st.integers(0, 400), kept=st.integers(0, 80), minutes=st.integers(1, 60), later=st.integers(0, 300))
+def test_what_is_put_before_counts_as_if_it_had_been_there(moments: int, kept: int, minutes: int, later: int) -> None:
+    heat = Heat(30, BOUNDS, minutes)
+    room = heat._upto.nbytes
+    for i in range(moments):
+        heat.append(10_000.0 + 2 * i, (1, 2, 3, 4))
+    whole = heat.sums(np.array([0.0, 9_999.0, 99_999.0]))[1].sum()
+    heat.prepend(*rows(10_000 - 60 * kept - 90, kept))
+    for i in range(moments, moments + later):
+        heat.append(10_000.0 + 2 * i, (1, 2, 3, 4))
+    assert heat._upto.nbytes == room, "memory is bounded, whatever was on disk"
+    assert not np.diff(heat._at[1 : heat._size]).min(initial=1.0) <= 0
+    before, after = heat.sums(np.array([0.0, 9_999.0, 99_999.0]))
+    if minutes > kept + (moments + later) // 30 + 2:
+        assert (before.tolist(), after.sum()) == ([kept] * 4, whole + 4 * later)
+    assert before.sum() <= 4 * kept
+    assert (heat.end > 0) == bool(moments + kept + later)
+
+
+def test_what_is_not_earlier_is_not_put_before() -> None:
+    heat = Heat(10, BOUNDS, 20)
+    heat.append(1000.0, (1, 1, 1, 1))
+    revision = heat.revision
+    heat.prepend(*rows(940, 5))
+    assert (heat.first_s, heat.revision) == (1000.0, revision), "the first of them is as late as what is known"
+    heat.prepend(*rows(900, 5))
+    assert heat.first_s == 960.0
+    assert heat.sums(np.array([0.0, 999.0, 1001.0])).tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
+    assert heat.revision > revision, "who painted it paints it anew"
+
+
+def test_a_hole_stays_one_also_when_minutes_are_one_moment_each() -> None:
+    heat = Heat(30, BOUNDS, minutes=100)
+    for start in (0, 1060, 2000):
+        for i in range(100):
+            heat.append(start + 2.0 * i, (1, 1, 1, 1))
+    assert heat._whole > 1
+    seen = heat.spread(np.arange(0.0, 2200.0)).any(axis=1)
+    assert not seen[200:1059].any()
+    assert not seen[1260:1999].any()
+    assert seen[1:198].all()
+    assert seen[1061:1258].all()
+
+
+def test_copies_of_what_came_after_a_time() -> None:
+    heat = Heat(30, BOUNDS, 20)
+    for i in range(10):
+        heat.append(float(i), (i, i, i, i))
+    at, since, totals = heat.after(3.0, 6.0)
+    assert (at.tolist(), since.tolist(), np.diff(totals[:, 0]).tolist()) == ([4, 5], [3, 4], [4, 5])
+    at, since, totals = heat.after(-math.inf, math.inf)
+    assert (len(at), since[0], totals.shape) == (10, 0.0, (11, 4))
+    at, since, totals = heat.after(9.0, 3.0)
+    assert (len(at), len(since), totals.shape) == (0, 0, (1, 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 import time
 from random import Random
 
@@ -89,7 +90,7 @@ def test_a_baseline_with_other_buckets_is_no_comparison() -> None:
 
 def test_a_node_that_is_gone_and_a_broken_invariant_need_no_statistics() -> None:
     for look, words in (
-        (Look(START_US, {}, gone=("production-2",)), "node production-2 is gone"),
+        (Look(START_US, {}, gone=("production-2",), nodes=6), "node production-2 is gone, 1 of 6"),
         (Look(START_US, {}, broken=("the book is crossed",)), "invariant broken: the book is crossed"),
     ):
         judge = Judge(POLICY, START_US)
@@ -103,7 +104,9 @@ def test_errors_beyond_the_limit_for_two_blocks_also_without_any_baseline() -> N
     judge = Judge(POLICY, START_US)
     verdict = judged(judge, looks(3, 60, start_s=START, error_ratio=0.2, paired=False))
     assert verdict.state == WORSE
-    assert "fail" in verdict.sentence
+    assert re.search(
+        r"errors of place_order are \d+\.\d % of [\d,]+ requests, beyond 5\.0 %, no baseline is known, after \d+ s", verdict.sentence
+    )
     assert verdict.since_us <= START_US + 25_000_000
 
 
@@ -336,7 +339,64 @@ def test_a_rule_that_stays_broken_is_one_rule() -> None:
     judge = Judge(POLICY, START_US)
     found = judged(judge, looks(5, 200, start_s=START, error_ratio=0.3), until="")
     assert len(found.broken) == 1
-    assert "blocks after each other" in found.sentence
+    assert re.search("of 11,9.. requests", found.sentence), "all of them"
+
+
+def test_what_broke_a_rule_and_passed_is_never_fine_without_a_word() -> None:
+    judge = Judge(POLICY, START_US)
+    bad = judged(judge, looks(3, 40, start_s=START, error_ratio=0.2, paired=False), until="")
+    assert (bad.state, bad.was) == (WORSE, ())
+    over = judged(judge, looks(4, 40, start_s=START + 40, paired=False), until="")
+    assert (over.state, over.broken) == (UNSURE, ())
+    (was,) = over.was
+    assert re.fullmatch(r"errors of place_order were \d+\.\d % of 2,\d+ requests, .*, for \d+ s, until 00:1\d(:\d\d)? UTC", was)
+    assert over.sentence.startswith(f"{was}; since then cannot")
+    assert judge.verdict(START_US + 400_000_000).state == NO_DATA, "silence is no better than it was"
+
+
+def test_what_was_bad_for_a_while_ends_at_best_unsure_though_all_else_is_no_worse() -> None:
+    judge = Judge(JudgePolicy(p99_ms=30.0, limit=2.0), START_US, looks(1, START))
+    calm = looks(2, 300, start_s=START)
+    slow = [replace(look, baseline=look.candidate) for look in looks(3, 30, start_s=START + 300, worse=3.0)]
+    assert judged(judge, calm, NO_WORSE).state == NO_WORSE
+    assert judged(judge, slow).broken, "both sides are slow: beyond the limit in milliseconds, and no worse than the baseline"
+    verdict = judged(judge, looks(4, 400, start_s=START + 330), until="")
+    assert (verdict.state, len(verdict.was)) == (UNSURE, 1)
+    assert re.search(r"p99 of place_order was .*; since then at most 1\.\d+ x baseline", verdict.sentence)
+
+
+def test_a_robot_does_not_act_on_what_has_passed() -> None:
+    passed = Verdict(UNSURE, "", NOW_US, was=("errors of a were 20.0 % of 900 requests, until 09:41 UTC",))
+    assert why_not(passed) == "it has passed: errors of a were 20.0 % of 900 requests, until 09:41 UTC"
+
+
+def test_every_sentence_has_numbers_and_every_doubt_its_power() -> None:
+    stories = {
+        "silence": Judge(POLICY, START_US).verdict(START_US + 40_000_000),
+        "errors": judged(Judge(POLICY, START_US, looks(1, START)), looks(2, 900, start_s=START, error_ratio=0.02)),
+        "errors, alone": judged(
+            Judge(POLICY, START_US, looks(1, 1800, start_s=-1200, paired=False)),
+            looks(2, 900, start_s=START, error_ratio=0.03, paired=False),
+        ),
+        "tail": judged(Judge(JudgePolicy(p99_ratio=50), START_US, looks(1, START)), looks(2, 400, start_s=START, spread=(0.75, 0.5))),
+        "gone": Judge(POLICY, START_US).look(Look(START_US, {}, gone=("a", "b"), nodes=6)),
+        "cold": judged(Judge(POLICY, START_US), looks(2, 5, start_s=START, paired=False)),
+        "young": judged(Judge(POLICY, START_US), looks(2, 30, start_s=START)),
+        "strange": judged(Judge(POLICY, START_US, looks(1, 900, start_s=-300, paired=False)),
+                          looks(2, 300, start_s=START, paired=False, regime=lambda _at: "crash")),
+    }  # fmt: skip
+    told = {name: verdict.sentence for name, verdict in stories.items()}
+    for name, words in {
+        "silence": r"nothing was seen of the new version yet, 40 s after it began: that is not fine",
+        "errors": r"errors of place_order are [12]\.\d % of [\d,]+ requests, baseline 0\.\d+ % of [\d,]+: \d.*, after \d+ (s|min)",
+        "errors, alone": r"errors of place_order are \d\.\d % of [\d,]+ requests, baseline 0\.\d+ % at that load: .*x.*, after \d+ (s|min)",
+        "tail": r"requests of .* p99 are \d\.\d % of \d+, baseline 0\.\d+ % of \d+: .*x as frequent, 95 % interval .* to .*, after \d+ s",
+        "gone": r"node a is gone, 2 of 6; node b is gone, 2 of 6, after 0 s",
+        "cold": r"cannot see any difference in place_order yet, \d+ requests; 11 more moments .* to see \+25 %",
+        "young": r"cannot see any difference .*; \d+ more moments of both versions are needed, in about \d+ s, to see \+25 %",
+        "strange": r"cannot tell: .* \(requests a second: [\d.]+, then [\d.]+ to [\d.]+\).* could see .*, and sees \+25 % only .*",
+    }.items():
+        assert re.fullmatch(words, told[name]), (name, told[name])
 
 
 def test_looks_of_several_seconds_make_shorter_blocks_and_times_in_seconds() -> None:

@@ -114,3 +114,16 @@ def test_how_much_of_a_deviation_lasts() -> None:
         return slope(windows([math.log(v) for v in series(7, 3000, phi)], SHAPE), SHAPE)
 
     assert lasting(0.0) < 0.15 < 0.5 < lasting(0.9)
+
+
+def test_a_fault_that_could_not_be_read_counts_as_one_that_no_rule_finds() -> None:
+    unread = Fault("test/issue_1", "", "", "", (), (), "target.json cannot be read")
+    judged = judge_faults({KEY: series(4)}, [unread, fault([0.1, 0.1, 0.3, 0.3, 0.3])])
+    assert judged.found[0].why == "target.json cannot be read"
+    assert judged.share_found("judge", 0.05) == (1, 2)
+
+
+def test_no_rule_finds_anything_in_a_series_that_never_moves() -> None:
+    """A window of the series is not compared with itself: a new one must not rank above it for that."""
+    judged = judge_faults({KEY: [1.0] * 200}, [fault([1.0] * 5)])
+    assert [judged.share_found(rule, 0.01)[0] for rule in RULES] == [0, 0, 0]

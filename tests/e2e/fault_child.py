@@ -1,7 +1,7 @@
 """Begins actions in processes that are killed: reads one JSON order a line, forks for each, and says when each ended.
 
-Everything is loaded once, so that a child costs milliseconds. An order: {"folder", "port", "intent", "die"}; `die` names the method
-after whose first call the child kills itself ("" = it is killed from outside).
+Everything is loaded once, so that a child costs milliseconds. An order: {"folder", "port", "intent", "die"}; `die` names the methods
+after whose first call the child kills itself (none = it is killed from outside).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def run(order: dict[str, Any]) -> int:
     """Carry one order out, as far as this process lives; the exit code says that it lived too long."""
 
     def told(method: str, error: Exception | None) -> None:
-        if method == order["die"]:
+        if method in order["die"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     main = LoopMainThread()

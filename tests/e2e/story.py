@@ -21,6 +21,7 @@ from cockpit.paths import find_paths
 from cockpit.services import status
 from ui.bridge import QtMainThread
 from ui.main_window import MainWindow
+from ui.widgets.arming import GUARD_S
 
 SERVICE, STAGING, PRODUCTION = "order-gateway", "staging", "production"
 GOOD, BAD = "1.6.1", "1.7.0"
@@ -70,6 +71,8 @@ class Hand:
 class Story:
     """The window, the core below it, and the steps. `picture` is called with a name at each moment worth a look."""
 
+    lingers = True
+
     def __init__(self, folder: Path, picture: Callable[[str, QWidget], None], size: tuple[int, int] = (1280, 800)) -> None:
         self.main = QtMainThread()
         self.cockpit: Cockpit = build(find_paths(folder), self.main)
@@ -100,6 +103,10 @@ class Story:
         card = self.window.card.machine
         assert ready(), f"not within {timeout_s:g} s: {what}; card {card.phase.name}: {card.said!r}; notices: {notices}"
 
+    def linger(self, seconds: float) -> None:
+        """Stay with what is to be seen on the next picture; nobody waits for that where none are kept."""
+        self.settle(seconds if self.lingers else 0.0)
+
     def settle(self, seconds: float = 0.3) -> None:
         """Let what was painted become a picture."""
         end = time.monotonic() + seconds
@@ -107,7 +114,7 @@ class Story:
 
     def picture(self, name: str) -> None:
         """Leave a picture of this moment."""
-        self.settle()
+        self.linger(0.3)
         self._picture(name, self.window)
 
     @property
@@ -155,7 +162,7 @@ class Story:
         """CI runs the version's suites; they are watched while they run."""
         self.window.centre.go("checks")
         self.window.centre.show_version(version)
-        self.settle(1.0)
+        self.linger(1.0)
         self.picture(name)
         self.wait(lambda: status.checks(self.state, self._version(version), self.cockpit.rules).state == "passed", f"{version} passed", 240)
 
@@ -210,7 +217,7 @@ class Story:
         self.settle()  # a page takes its places when it is first seen
         buttons = self.window.centre.view("latency").findChildren(QAbstractButton)
         self.hand.click(next(b for b in buttons if b.text() == "5 m" and b.isVisible()))
-        self.settle(2.0)
+        self.linger(2.0)
         self.picture("09-calm-with-the-bad-version")
         banner = self.window.header.banner
         self.hand.click(next(b for b in banner.group.buttons() if b.text() == "volatile"))
@@ -218,7 +225,7 @@ class Story:
         self.wait(lambda: status_of().outside is True, "p99 outside of its band", 120)
         told = [n for n in self.cockpit.notices.history if "left its band" in n.title and not n.over]
         assert told, "the window says nothing"
-        self.settle(6.0)
+        self.linger(6.0)
         self.picture("10-p99-left-its-band")
 
     def roll_back(self) -> None:
@@ -233,7 +240,7 @@ class Story:
         assert fired >= clicked
         self.wait(lambda: self.newest_action(PRODUCTION).accepted_at_us > 0, "accepted")
         self.figures["click to accepted"] = time.monotonic() - fired
-        self.settle(1.0)
+        self.linger(1.0)
         self.picture("12-rollback-under-way")
         self.wait(lambda: self.newest_action(PRODUCTION).state.final, "all nodes verified", 120)
         self.figures["click to all nodes verified"] = time.monotonic() - fired
@@ -243,7 +250,7 @@ class Story:
         back = lambda: any(n.place == "latency" and n.state is LineState.OK for n in self.newest_action(PRODUCTION).proof)  # noqa: E731
         self.wait(back, "p99 back in its band", 120)
         self.figures["click to p99 back in band"] = time.monotonic() - fired
-        self.settle(8.0)
+        self.linger(8.0)
         self.picture("14-latency-back")
 
     def the_record(self) -> None:
@@ -287,7 +294,7 @@ class Story:
         self.hand.click(card.button)
         self.wait(lambda: card.machine.phase.name == "ARMED", "armed")
         self.picture(name)
-        self.settle(0.3)
+        self.settle(1.5 * GUARD_S)
         self.figures["fired"] = time.monotonic()
         self.hand.click(card.button)
         self.wait(lambda: card.machine.action is not None and not card.button.isVisible(), "fired", 10)

@@ -94,7 +94,7 @@ class TrustStory(Story):
         self.wait(lambda: frozen().now, "production is frozen")
         assert frozen().safe is not None
         self.window.centre.go("freezes")
-        self.settle(1.5)
+        self.linger(1.5)
         self.picture("16-frozen-with-the-next-safe-window")
         card = self.window.card
         card.show_rollback()

@@ -116,7 +116,7 @@ class WatchStory(Story):
         (back,) = self.rollbacks()
         assert back.key == action.key
         assert back.reason.startswith(AUTOMATIC)
-        self.settle(2.0)
+        self.linger(2.0)
         self.picture(name)
         self.window.centre.go("activity")
         self.picture(f"{name}-in-the-journal")

@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("deploy", "rollback")
 LIVES = ("lives", "killed after the call", "killed in the call")
 LIMIT_S = 30.0
-METHOD = {"follow": "deployment", "verify": "fleet"}  # which call of the connector meets the step; the others: deploy
+# which calls of the connector meet the step, for the others: deploy. Who got no answer to a POST in time asks by the key
+METHOD = {"follow": ("deployment", "find"), "verify": ("fleet",)}
 
 
 class Case(Struct, frozen=True):
@@ -107,7 +108,7 @@ class Nursery:
             else:
                 self.codes[event["ended"]] = event["code"]
 
-    def order(self, folder: Path, port: int, intent: Intent, die: str) -> None:
+    def order(self, folder: Path, port: int, intent: Intent, die: tuple[str, ...]) -> None:
         line = json.dumps({"folder": str(folder), "port": port, "intent": msgspec.to_builtins(intent), "die": die}) + "\n"
         assert self.process.stdin is not None
         self.process.stdin.write(line.encode())
@@ -162,7 +163,7 @@ class Run:
             self.rig = FaultRig(folder, self.proxy.port, main)
             self.rig.begin(self.intent)
         else:
-            die = "" if killed else METHOD.get(case.step, "deploy")
+            die = () if killed else METHOD.get(case.step, ("deploy",))
             nursery.order(folder, self.proxy.port, self.intent, die)
 
     def _kill_once(self) -> None:

@@ -21,6 +21,7 @@ def test_a_bad_release_is_seen_and_rolled_back(qapp: Any, tmp_path: Path) -> Non
         pictures.append(name)
 
     story = TrustStory(tmp_path / "data", picture)
+    story.lingers = False
     try:
         story.tell()
         kinds = [(e.action, e.kind) for e in reversed(story.cockpit.actions.activity())]

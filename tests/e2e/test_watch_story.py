@@ -25,6 +25,7 @@ def test_the_bad_version_is_rolled_back_by_itself_and_the_good_one_is_not(
     monkeypatch.setattr(judging, "policy_of", lambda *given: replace(usual(*given), block_s=4, p99_requests=200))
     monkeypatch.setattr(watch_feed, "WARM_S", 3.0)
     story = WatchStory(tmp_path / "data", lambda name, window: None)
+    story.lingers = False
     try:
         story.tell()
         entries = story.cockpit.actions.activity()

@@ -43,6 +43,8 @@ def page():
             lines.append('http_server_request_duration_seconds_bucket{operation="%s",le="%s"} %d' % (operation, le, count))
     lines.append("# TYPE http_server_errors_total counter")
     lines += ['http_server_errors_total{operation="%s"} %d' % item for item in ERRORS.items()]
+    lines += ["# TYPE book_depth gauge", "book_depth %s" % len(COUNTS), "# TYPE venue_violations_total counter"]
+    lines += ['venue_violations_total{invariant="book not crossed"} %d' % sum(ERRORS.values())]
     return "\\n".join(lines) + "\\n"
 
 class Handler(BaseHTTPRequestHandler):

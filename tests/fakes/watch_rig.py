@@ -38,6 +38,7 @@ class WatchRig(Rig):
         self.worse: dict[str, float] = {}
         self.errors: dict[str, float] = {}
         self.rate, self.regime, self.every_s = 40.0, "calm", every_s
+        self.beside: dict[str, dict[str, Any]] = {}  # what else the nodes of a version tell, by its name
         self.mute: set[str] = set()  # nodes that tell no metrics
         self.fresh = True  # whether the deployment system answers
         self.known: dict[str, tuple[str, Histogram]] = {}
@@ -145,7 +146,8 @@ class WatchRig(Rig):
             digest, old = self.known.get(node.name, (node.digest, EMPTY))
             total = tuple(a + b for a, b in zip(old.counts, new.counts, strict=True))
             self.known[node.name] = (digest, Histogram(BOUNDS, total, 0.0, old.errors + new.errors))
-            readings.append(Reading(node.name, "gw", "prod", self.clock(), {"place_order": self.known[node.name][1]}))
+            done, beside = {"place_order": self.known[node.name][1]}, self.beside.get(node.version, {})
+            readings.append(Reading(node.name, "gw", "prod", self.clock(), done, **beside))
         self.watch.read("dep", readings, {AT: self.store.state.fleets[AT]})
 
     # -- what came of it -----------------------------------------------------------------------------------------------------------

@@ -22,12 +22,21 @@ from tests.fakes.playground import SERVICE, wait_for
 PLAN = Plan(services=(SERVICE,), environments={"staging": 1, "production": 1}, released={SERVICE: "1.1.0"})
 
 
-@pytest.fixture
-def up(directory: Path) -> Iterator[Path]:
-    """A small playground that runs, stopped afterwards."""
-    launcher.start(directory, plan=PLAN)
+@pytest.fixture(scope="module")
+def shared(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of the small playground that most tests share."""
+    directory = tmp_path_factory.mktemp("shared") / "playground"
+    shutil.copytree(template, directory / "repo")
     yield directory
     launcher.stop(directory)
+    assert left_behind(directory) == []
+
+
+@pytest.fixture
+def up(shared: Path) -> Path:
+    """The small playground that runs: begun for the first test that asks, healed for those that come after one that failed."""
+    assert launcher.start(shared, plan=PLAN).problems == ()
+    return shared
 
 
 def pids(status: Status) -> dict[str, int]:
@@ -132,11 +141,13 @@ def test_program_that_hangs_is_replaced(up: Path) -> None:
     assert pids(after)["ci"] != pids(before)["ci"]
 
 
-def test_vanished_repository_is_said_and_made_again(up: Path) -> None:
-    shutil.rmtree(up / "repo")
-    assert launcher.status(up, PLAN).problems == ("the repository is gone",)
-    assert launcher.start(up, plan=PLAN).problems == ()
-    assert (up / "repo" / ".git").is_dir()
+def test_vanished_repository_is_said_and_made_again(directory: Path) -> None:
+    # in a directory of its own, for what is made again is the real one
+    launcher.start(directory, plan=PLAN)
+    shutil.rmtree(directory / "repo")
+    assert launcher.status(directory, PLAN).problems == ("the repository is gone",)
+    assert launcher.start(directory, plan=PLAN).problems == ()
+    assert (directory / "repo" / ".git").is_dir()
 
 
 def test_taken_port_moves_and_the_settings_follow_without_losing_edits(up: Path) -> None:

@@ -26,7 +26,7 @@ def run_schemathesis(program: Program, kind: str, home: Path) -> None:
     """The command line of schemathesis in a process of its own; its whole report where it found something."""
     (home / "schemathesis.toml").write_text("")
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", str(DOCUMENTS[kind])]
-    command += ["--url", f"http://127.0.0.1:{program.port}", "--checks", CHECKS, "--seed", "7", "--no-shrink", "--max-examples", "20"]
+    command += ["--url", f"http://127.0.0.1:{program.port}", "--checks", CHECKS, "--seed", "7", "--no-shrink", "--max-examples", "8"]
     command += ["--phases", "coverage,fuzzing", "--continue-on-failure", "--no-color", "--generation-database", "none"]
     command += ["--request-timeout", "10", "--suppress-health-check", "all", "--warnings", "off"]
     done = subprocess.run(command, cwd=home, env={**os.environ, "NO_PROXY": "*"}, capture_output=True, text=True, timeout=120)

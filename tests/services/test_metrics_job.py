@@ -11,7 +11,7 @@ import pytest
 from cockpit.domain.facts import Fact, place
 from cockpit.domain.metrics import Histogram, Reading
 from cockpit.domain.release import Environment, Fleet, Node, Service
-from cockpit.services.bands import Bands
+from cockpit.services.bands import UNSEEN_READS, Bands
 from cockpit.services.jobs import AT_A_TIME, SILENT_TURNS, MetricsJob
 from cockpit.services.latency import LatencyBook
 from cockpit.services.notices import Notices
@@ -33,6 +33,7 @@ class Rig:
         self.bands = Bands(self.store, self.book, self.notices, clock, lambda *_: None)
         self.posted: list[Any] = []
         self.silent: set[str] = set()
+        self.absent: dict[str, dict[str, str]] = {}
         self.count = 0.0
         self.store.apply(services=tuple(Service(n) for n in NAMES), environments=(Environment("prod"),))
         self.store.merge("fleets", {place(n, "prod"): Fact(self.fleet(n), clock(), "dep") for n in NAMES})
@@ -48,7 +49,8 @@ class Rig:
         self.count += 100.0
         counted = Histogram(BOUNDS, (self.count / 2, self.count, self.count, self.count))
         told = [n for n in nodes if n.name not in self.silent]
-        return [Reading(n.name, n.service, "prod", self.clock(), dict.fromkeys(OPERATIONS, counted)) for n in told]
+        done = dict.fromkeys(OPERATIONS, counted)
+        return [Reading(n.name, n.service, "prod", self.clock(), done, absent=self.absent.get(n.service, {})) for n in told]
 
     def poll(self) -> list[Any]:
         """One reading; answers what was posted by it."""
@@ -124,3 +126,29 @@ def test_nodes_that_stay_silent_are_named_once(rig: Rig) -> None:
     rig.silent = set()
     rig.poll()
     assert "All nodes tell their latency again" in [n.title for n in rig.notices.history]
+
+
+def test_a_metric_that_is_named_and_on_no_page_is_told_once_until_it_is_there(rig: Rig) -> None:
+    lacks = {"invariants": "venue_viol", "volatility": "depth"}
+    rig.absent = dict.fromkeys(NAMES, lacks)
+    for _ in range(UNSEEN_READS - 1):
+        rig.poll()
+    assert rig.notices.history == ()
+    for _ in range(3):
+        rig.poll()
+    told = {n.title: n for n in rig.notices.history}
+    assert sorted(told) == ["No node has the metric depth", "No node has the metric venue_viol"]
+    notice = told["No node has the metric venue_viol"]
+    assert (notice.count, notice.stands, "connection metrics" in notice.message) == (1, True, True)
+    assert "`invariants` under [connections.metrics]" in notice.hint
+    rig.absent["md"] = {"volatility": "depth"}
+    rig.poll()
+    stands = [n.title for n in rig.notices.history if n.stands]
+    assert stands == ["No node has the metric depth"], "one node that has it is enough"
+
+
+def test_while_no_node_answers_nothing_is_said_of_what_they_have(rig: Rig) -> None:
+    rig.absent, rig.silent = {name: {"invariants": "venue_viol"} for name in NAMES}, set(NODES)
+    for _ in range(UNSEEN_READS + 1):
+        rig.poll()
+    assert not any("venue_viol" in n.title for n in rig.notices.history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def test_failing_requests_are_a_rule_that_waits_for_no_statistics(make: Make) ->
     rig.deploy()
     assert rig.run_until(lambda: rig.seen.state is WatchState.BAD, 60)
     assert rig.kinds() == ["rule"]
-    assert "% of place_order fail" in rig.seen.findings[0].text
+    assert re.match(r"errors of place_order are \d+\.\d % of [\d,]+ requests, beyond 5\.0 %, ", rig.seen.findings[0].text)
 
 
 def test_a_critical_alert_that_began_with_it_is_bad_and_told_once(make: Make) -> None:
@@ -275,7 +276,7 @@ def test_a_node_that_is_gone_breaks_a_rule_and_one_that_restarts_does_not(make: 
     rig.change(nodes=lambda i, n: replace(n, digest="", version="", healthy=None) if i == 2 else n)
     rig.run(int(GONE_S) + 5)
     assert rig.seen.found is not None
-    assert rig.seen.found.broken == ("node n2 is gone",)
+    assert rig.seen.found.broken == ("node n2 is gone, 1 of 4",)
 
 
 def test_a_node_that_comes_back_is_a_matter_of_the_record(make: Make) -> None:
@@ -291,7 +292,7 @@ def test_a_node_that_comes_back_is_a_matter_of_the_record(make: Make) -> None:
     assert rig.seen.found is not None
     assert not rig.seen.found.bad, rig.seen.found.sentence
     assert rig.seen.state is WatchState.WATCHING
-    gone = next(f for f in rig.seen.passed if f.text == "node n2 is gone")
+    gone = next(f for f in rig.seen.passed if f.text == "node n2 is gone, 1 of 4")
     assert (gone.kind, gone.since_us) == ("rule", since_us)
     assert came_us <= gone.until_us <= came_us + 10_000_000
     (note,) = [e for e in rig.journal.entries(100, kinds=("note",)) if e.detail.get("said") == "passed"]
@@ -299,7 +300,7 @@ def test_a_node_that_comes_back_is_a_matter_of_the_record(make: Make) -> None:
     assert rig.loud == []
     rig.run(330)
     assert (rig.seen.over, rig.seen.state) == (True, WatchState.FINE), rig.seen.findings
-    assert any(f.text == "node n2 is gone" for f in rig.seen.passed)
+    assert any(f.text == "node n2 is gone, 1 of 4" for f in rig.seen.passed)
 
 
 def test_one_node_without_metrics_is_named(make: Make) -> None:
@@ -308,8 +309,32 @@ def test_one_node_without_metrics_is_named(make: Make) -> None:
     rig.run(20)
     rig.mute = {"n1"}
     rig.run(60)
-    assert [f.text for f in rig.seen.findings] == ["no metrics come from n1"]
+    (finding,) = rig.seen.findings
+    found = re.fullmatch(r"no data from 1 of 4 nodes for (\d+) s: n1", finding.text)
+    assert found is not None, finding.text
+    assert 55 <= int(found[1]) <= 65
     assert rig.seen.state is WatchState.BLIND
+
+
+def test_errors_that_pass_are_said_to_have_passed_and_it_is_never_fine_without_a_word(make: Make) -> None:
+    """Nothing is known of before, so that no statistics speak: the rule alone does."""
+    rig = make(WatchRule(minutes=6), calm_s=60)
+    rig.deploy()
+    rig.errors["1.8.0"] = 0.2
+    assert rig.run_until(lambda: rig.seen.state is WatchState.BAD, 90)
+    (rule,) = rig.seen.findings
+    rig.errors["1.8.0"] = 0.0
+    assert rig.run_until(lambda: rig.seen.state is WatchState.WATCHING, 60), rig.seen.findings
+    (passed,) = rig.seen.passed
+    assert (passed.kind, passed.since_us, rig.clock() - passed.until_us < 5_000_000) == ("rule", rule.since_us, True)
+    assert rig.loud == []
+    assert any("errors of place_order were" in n.message and "until" in n.message for n in rig.notices.history)
+    assert "passed" in rig.notes()
+    rig.run(400)
+    assert (rig.seen.over, rig.seen.state) == (True, WatchState.BLIND)
+    assert rig.seen.found is not None
+    assert rig.seen.found.sentence.startswith("errors of place_order were ")
+    assert any(n.title == "gw 1.8.0 did badly for a while in prod" for n in rig.notices.history)
 
 
 # -- when it begins and ends ---------------------------------------------------------------------------------------------------------

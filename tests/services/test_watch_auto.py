@@ -318,7 +318,7 @@ def test_it_goes_back_once_by_the_persons_own_way_with_the_numbers(make: Make) -
     post = fired(rig)
     assert (post.kind, post.version, post.digest) == ("rollback", "1.7.0", D2)
     assert post.reason.startswith(f"{AUTOMATIC}")
-    assert "% of place_order fail" in post.reason
+    assert "errors of place_order are 30." in post.reason
     key = rig.seen.action
     assert rig.store.state.actions[key].state is ActionState.FOLLOWING
     assert [e.kind for e in rig.journal.progress_of(key)][:1] == ["intent"]

@@ -262,7 +262,7 @@ def test_a_node_that_comes_back_is_history_and_what_still_stands_is_not(fake_clo
     after = tuple(ruled(judge.look(Look(start + 30_000_000, {}, broken=("book not crossed",)))))
     assert [f.text for f in after] == ["invariant broken: book not crossed"]
     gone = passed(before, after, (), start + 30_000_000)
-    assert [(f.text, f.since_us, f.until_us) for f in gone] == [("node n1 is gone", start + 10_000_000, start + 30_000_000)]
+    assert [(f.text, f.since_us, f.until_us) for f in gone] == [("node n1 is gone, 1", start + 10_000_000, start + 30_000_000)]
 
 
 # -- rollbacks -------------------------------------------------------------------------------------------------------------------------
@@ -287,6 +287,31 @@ def test_a_rollback_is_judged_against_what_ran_before_it(make: Make) -> None:
     rig = make(calm_s=60)
     rig.deploy()
     rig.run(600)
+    rig.worse["1.7.0"] = 1.5
+    back(rig)
+    assert rig.run_until(lambda: rig.seen.state is WatchState.BAD, 170), rig.seen.verdict
+    assert rig.seen.found is not None
+    assert 1.2 < rig.seen.found.ratio < 1.8
+
+
+def test_a_quick_rollback_is_judged_against_its_own_past(make: Make) -> None:
+    """Of the version that was bad too little is known, of the one that ran before it enough."""
+    rig = make(calm_s=900)
+    rig.worse["1.8.0"] = 3.0
+    rig.deploy()
+    rig.run(30)
+    back(rig)
+    assert rig.run_until(lambda: rig.seen.over, 400), rig.seen.verdict
+    assert (rig.seen.kind, rig.seen.state) == ("rollback", WatchState.FINE), rig.seen.verdict
+    assert rig.loud == []
+
+
+def test_no_worse_than_a_bad_version_is_not_fine(make: Make) -> None:
+    """What it goes back to is as slow by now: compared with what it was before, that shows."""
+    rig = make(calm_s=900)
+    rig.worse["1.8.0"] = 1.5
+    rig.deploy()
+    rig.run(300)
     rig.worse["1.7.0"] = 1.5
     back(rig)
     assert rig.run_until(lambda: rig.seen.state is WatchState.BAD, 170), rig.seen.verdict

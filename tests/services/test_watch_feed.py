@@ -13,7 +13,7 @@ from cockpit.domain.metrics import Histogram, Reading
 from cockpit.domain.release import Fleet, Node
 from cockpit.domain.watching import WatchRule
 from cockpit.services.judging import Trial
-from cockpit.services.watch_feed import GAP_S, HELD_S, LATE_S, OTHER_S, WARM_S, Feed
+from cockpit.services.watch_feed import GAP_S, HELD_S, LATE_S, OTHER_S, UNSEEN_READS, WARM_S, Feed
 from cockpit.services.watch_past import MOST_NODES, Past, Split
 
 AT = "gw@prod"
@@ -35,6 +35,7 @@ class Scene:
         self.source = "m"
         self.wild: dict[str, float] = {}
         self.violations: dict[str, dict[str, float]] = {}
+        self.absent: dict[str, dict[str, str]] = {}
 
     def read(self, seconds: float = 2.0, each: int = 10, *, fleet: bool = True, only: tuple[str, ...] = ()) -> None:
         """Time passes; every node serves `each` requests more and is read."""
@@ -47,7 +48,7 @@ class Scene:
             self.totals[name] += each
             if not only or name in only:
                 done = {"order": counts(self.totals[name])}
-                beside = (self.wild.get(name, math.nan), self.violations.get(name, {}))
+                beside = (self.wild.get(name, math.nan), self.violations.get(name, {}), self.absent.get(name, {}))
                 readings.append(Reading(name, "gw", "prod", now - self.lag_us, done, *beside))
         self.feed.add(self.source, readings, {AT: Fact(Fleet("gw", "prod", nodes), self.told_us)}, now)
 
@@ -375,6 +376,53 @@ def test_what_a_process_broke_is_not_held_against_the_next_one(scene: Scene) -> 
     scene.violations["n1"] = {"book not crossed": 1.0}
     scene.read()
     assert scene.feed.violated(AT, NEW, 0) == ("book not crossed on n1",), "it began at none"
+
+
+def test_a_page_that_leaves_the_counter_out_once_is_no_broken_invariant(scene: Scene) -> None:
+    for seen in ({"book not crossed": 5.0}, {"book not crossed": 5.0}, {}, {"book not crossed": 5.0}):
+        scene.violations = {"n1": seen}
+        scene.read()
+    assert scene.feed.violated(AT, OLD, 0) == ()
+    scene.violations = {"n1": {"book not crossed": 6.0}}
+    scene.read()
+    assert scene.feed.violated(AT, OLD, 0) == ("book not crossed on n1",)
+
+
+def test_a_counter_that_no_node_of_the_version_has_is_told_and_forgotten_when_it_is_there(scene: Scene) -> None:
+    lacks = {"invariants": "viol", "volatility": "depth"}
+    scene.restart(NEW, "n1")
+    scene.absent = {"n1": lacks}
+    for _ in range(UNSEEN_READS - 1):
+        scene.read()
+    assert scene.feed.unseen(AT, NEW) == "", "a node that starts"
+    scene.read()
+    assert scene.feed.unseen(AT, NEW) == "viol"
+    assert scene.feed.unseen(AT, OLD) == "", "the other version's node has it"
+    assert scene.feed.unseen(AT, "3" * 64) == ""
+    assert scene.feed.unseen("md@prod", NEW) == ""
+    scene.absent = {"n1": {"volatility": "depth"}}
+    scene.read()
+    assert scene.feed.unseen(AT, NEW) == "", "without a gauge invariants are seen"
+
+
+def test_one_node_that_has_the_counter_is_enough(scene: Scene) -> None:
+    scene.absent = {"n1": {"invariants": "viol"}}
+    for _ in range(UNSEEN_READS + 1):
+        scene.read()
+    assert scene.feed.unseen(AT, OLD) == ""
+
+
+def test_a_judge_says_that_invariants_are_not_seen(scene: Scene) -> None:
+    for _ in range(30):
+        scene.read()
+    started_us = scene.clock()
+    scene.restart(NEW, "n1")
+    scene.absent = {"n1": {"invariants": "viol"}}
+    trial = Trial(scene.feed, AT, NEW, OLD, WatchRule(), started_us)
+    for _ in range(15):
+        scene.read()
+        heard = trial.step(scene.clock(), 0, ("n1",), ())
+    assert heard.unseen == "viol"
 
 
 def test_a_broken_invariant_of_the_new_version_is_bad_at_once(scene: Scene) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from cockpit.domain.alerts import Alert
 from cockpit.domain.errors import StorageError
 from cockpit.domain.facts import Fact
-from cockpit.domain.judge import NO_WORSE
+from cockpit.domain.judge import NO_WORSE, UNSURE
 from cockpit.domain.release import Deployment, DeployState
-from cockpit.domain.watching import AUTOMATIC, WatchRule, WatchState
-from cockpit.services import watch_findings
+from cockpit.domain.watching import AUTOMATIC, MOST_EACH, MOST_WORDS, WatchRule, WatchState
+from cockpit.services import judging, watch_findings
 from cockpit.services.watch_auto import key_of
 from tests.fakes.rig import D1, D3
 from tests.fakes.watch_rig import AT, WatchRig
@@ -397,3 +398,117 @@ def test_one_by_another_windows_robot_counts_though_its_clock_goes_before(make: 
     theirs = Deployment("a0", "ka", "gw", "prod", "1.7.0", D3, "rollback", DeployState.SUCCEEDED, reason=f"{AUTOMATIC}p99 doubled")
     rig.history.append(replace(theirs, started_at_us=rig.clock() - 600_000_000, finished_at_us=rig.clock() - 500_000_000))
     assert "there was an automatic action within" in quiet(rig)
+
+
+# -- what broke and passed -------------------------------------------------------------------------------------------------------------
+
+
+def said(rig: WatchRig, what: str) -> list[str]:
+    notes = rig.journal.entries(500, kinds=("note",))
+    return [str(e.detail["message"]) for e in reversed(notes) if e.detail.get("said") == what]
+
+
+def test_a_rollback_announced_for_a_rule_alone_is_called_off_with_a_word_once_that_has_passed(make: Make) -> None:
+    rig = make(replace(RULE, countdown_s=60))
+    announced(rig)
+    rig.errors["1.8.0"] = 0.0
+    assert rig.run_until(lambda: rig.seen.countdown is None, 59), rig.seen.findings
+    assert rig.seen.why_not.startswith("it has passed: errors of place_order were ")
+    assert rig.seen.state is WatchState.WATCHING
+    (word,) = said(rig, "called off")
+    assert word == rig.seen.why_not
+    assert "it has passed" in quiet(rig, 120)
+
+
+def test_what_comes_and_goes_is_announced_anew_once_and_stays_bad(make: Make) -> None:
+    """A robot that says it will, will not, will, will not is no use to anybody."""
+    rig = make(replace(RULE, countdown_s=60, minutes=30))
+    announced(rig)
+    for _ in range(2):
+        rig.errors["1.8.0"] = 0.0
+        rig.run(30)
+        rig.errors["1.8.0"] = 0.3
+        rig.run(30)
+    rig.errors["1.8.0"] = 0.0
+    rig.run(300)
+    assert len(said(rig, "announced")) <= 2
+    assert len(said(rig, "called off")) == 1
+    assert len(rig.systems.posts) == 1, "it came again and stayed: that is one rollback"
+    assert rig.systems.posts[0].reason.startswith(f"{AUTOMATIC}errors of place_order are ")
+    assert " again, after " in rig.systems.posts[0].reason
+
+
+def test_a_rule_that_ends_in_the_last_moment_sends_nothing(make: Make) -> None:
+    """Between the end of the countdown and the journal's answer it passed."""
+    rig = make()
+    announced(rig)
+    run = rig.watch._runs[AT]
+    rig.run(28)
+    assert run.heard is not None
+    verdict = run.heard.verdict
+    assert verdict is not None
+    assert verdict.broken
+    over = replace(verdict, state=UNSURE, broken=(), broken_us=(), was=("errors of place_order were 30.0 %",))
+    run.heard = replace(run.heard, verdict=over)
+    run.judging = True  # its next word is late
+    rig.run(10)
+    assert rig.systems.posts == []
+    assert "it has passed" in rig.seen.why_not
+
+
+# -- how long a text may be ------------------------------------------------------------------------------------------------------------
+
+
+def long_texts(entries: Any) -> dict[str, int]:
+    return {
+        f"{e.detail.get('said')}:{name}": len(v) for e in entries for name, v in e.detail.items() if isinstance(v, str) and len(v) > 1200
+    }
+
+
+def test_whatever_sources_say_everything_sent_out_stays_short(make: Make) -> None:
+    """Reason, announcement, journal and notice: deployment systems refuse reasons of 4,000 characters, and people do not read them."""
+    rig = make(replace(RULE, rollback_on=("alerts",)), bad=False)
+    rig.run(30)
+    wordy = [
+        Alert(f"a{n}", "A" * 200, {"severity": "critical"}, {"summary": "5xx\n" * 500}, rig.clock(), service="gw", environment="prod")
+        for n in range(30)
+    ]
+    rig.store.merge("alerts", {"am": Fact(tuple(wordy), rig.clock(), "Alertmanager", 3600.0)})
+    announced(rig)
+    assert rig.seen.countdown is not None
+    assert len(rig.seen.countdown.why) <= MOST_WORDS
+    assert max(len(f.text) for f in rig.seen.findings) <= MOST_EACH
+    assert rig.run_until(lambda: bool(rig.systems.posts), 60), rig.seen.why_not
+    (post,) = rig.systems.posts
+    assert len(post.reason) <= 1_100
+    assert "\n" not in post.reason
+    assert long_texts(rig.journal.entries(500)) == {}
+    assert max(len(n.message) for n in rig.notices.history) <= 1_100
+
+
+def test_operations_with_endless_names_make_no_endless_reason(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = judging.Trial.step
+
+    def endless(trial: judging.Trial, *given: Any) -> judging.Heard:
+        heard = step(trial, *given)
+        verdict = heard.verdict
+        if verdict is not None and verdict.broken:
+            broken = tuple(f"errors of {'x' * 3000}{n} are 20 %" for n in range(20))
+            verdict = replace(verdict, sentence="; ".join(broken), broken=broken, broken_us=verdict.broken_us * 20)
+        return replace(heard, verdict=verdict)
+
+    monkeypatch.setattr(judging.Trial, "step", endless)
+    rig = make()
+    assert rig.run_until(lambda: bool(rig.systems.posts), 120), rig.seen.why_not
+    assert len(rig.systems.posts[0].reason) <= 1_100
+    assert long_texts(rig.journal.entries(500)) == {}
+    assert max(len(n.message) for n in rig.notices.history) <= 1_100
+
+
+def test_a_stop_with_an_endless_reason_is_cut(make: Make) -> None:
+    rig = make()
+    announced(rig)
+    rig.watch.stop("gw", "prod", "because " * 5000)
+    rig.run(3)
+    assert len(rig.seen.stopped_by) <= 1_200
+    assert long_texts(rig.journal.entries(500)) == {}

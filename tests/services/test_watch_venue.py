@@ -9,7 +9,9 @@ two short recordings differ by chance, and that difference would be drawn again 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,6 +34,7 @@ from tests.fakes.venue import export, running
 SERVICE, AT = "order-gateway", "order-gateway@production"
 GOOD, BAD = PENDING[SERVICE]
 LOOK_S = 2.0
+SETTLED = 20  # looks after which a market that has just opened is calm
 S = 1_000_000
 START_US = 1_800_000_000 * S
 RULE = WatchRule()
@@ -71,17 +74,18 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     """By version and regime."""
     target: Path = tmp_path_factory.mktemp("venue")
     make_repository(target / "repo")
-    found: dict[tuple[str, str], list[Reading]] = {}
+    kept: dict[tuple[str, str], list[Reading]] = {}
     with ExitStack() as nodes:
         made = [
             Recorder(nodes.enter_context(running(export(target / "repo", f"{SERVICE}/v{version}", target), version)), version)
             for version in (GOOD, BAD)
         ]
         for name, regime, volume, looks in (("calm",) * 3 + (120,), ("volatile",) * 3 + (40,), (QUIET, "volatile", "calm", 50)):
-            for _ in range(looks):
-                for recorder in made:
-                    found.setdefault((recorder.version, name), []).append(recorder.look(regime, volume))
-    return found
+            for number in range(looks):
+                # nobody asks for the bad version in a calm market: it goes through one only to begin as the good one does
+                for recorder in made[:1] if name == "calm" and number >= SETTLED else made:
+                    kept.setdefault((recorder.version, name), []).append(recorder.look(regime, volume))
+    return kept
 
 
 def drawn(looks: list[Reading], count: int, seed: int) -> list[Reading]:
@@ -89,11 +93,10 @@ def drawn(looks: list[Reading], count: int, seed: int) -> list[Reading]:
     return Random(seed).choices(looks, k=count)
 
 
-def judged(before: list[Reading], after: list[Reading], beside: list[Reading] | None = None) -> list[Verdict]:
+def judged(before: list[Reading], after: list[Reading], beside: list[Reading] | None = None) -> Iterator[Verdict]:
     """What the judge says after each look: the whole fleet changed in between, or, with `beside`, one node of two that do the same."""
     feed, totals, now = Feed(), dict[tuple[str, str], Histogram](), START_US
     trial = Trial(feed, AT, "new", "old", RULE, START_US + int(len(before) * LOOK_S * S))
-    verdicts = []
     for number, look in enumerate((*before, *after)):
         changed = number >= len(before)
         nodes = {"n1": ("new" if changed else "old", look)}
@@ -115,12 +118,16 @@ def judged(before: list[Reading], after: list[Reading], beside: list[Reading] | 
         feed.add("m", readings, {AT: Fact(fleet, now)}, now)
         heard = trial.step(now, 0, ("n1",), ())
         if heard.verdict is not None:
-            verdicts.append(heard.verdict)
-    return verdicts
+            yield heard.verdict
 
 
-def worse(verdicts: list[Verdict]) -> list[str]:
+def worse(verdicts: Iterable[Verdict]) -> list[str]:
     return [v.sentence for v in verdicts if v.state == WORSE]
+
+
+def found(verdicts: Iterable[Verdict]) -> bool:
+    """Whether it is worse at any look; nothing is judged after the first one that says so."""
+    return any(v.state == WORSE for v in verdicts)
 
 
 def blind(verdicts: list[Verdict]) -> float:
@@ -146,14 +153,14 @@ def stretched(histogram: Histogram, factor: float) -> Histogram:
 
 def test_a_market_that_turns_wild_is_no_regression_of_a_good_version(recorded: Recorded) -> None:
     calm, wild = recorded[GOOD, "calm"], recorded[GOOD, "volatile"]
-    verdicts = judged(drawn(calm, 600, 1), [*drawn(calm, 150, 2), *drawn(wild, 150, 3)])
+    verdicts = list(judged(drawn(calm, 600, 1), [*drawn(calm, 150, 2), *drawn(wild, 150, 3)]))
     assert worse(verdicts) == []
     assert blind(verdicts[-50:]) > 0.9, "and nobody says that it is fine"
 
 
 def test_a_market_that_was_seen_wild_before_is_no_regression_either(recorded: Recorded) -> None:
     calm, wild = recorded[GOOD, "calm"], recorded[GOOD, "volatile"]
-    verdicts = judged([*drawn(calm, 450, 1), *drawn(wild, 200, 2)], [*drawn(calm, 100, 3), *drawn(wild, 150, 4)])
+    verdicts = list(judged([*drawn(calm, 450, 1), *drawn(wild, 200, 2)], [*drawn(calm, 100, 3), *drawn(wild, 150, 4)]))
     assert worse(verdicts) == []
     assert blind(verdicts[150:]) < 0.5
 
@@ -170,13 +177,13 @@ def test_the_bad_version_is_found_by_a_canary_in_the_market_that_shows_it(record
     looks = [*drawn(calm, 550, 1), *drawn(recorded[BAD, "volatile"], 150, 2)]
     beside = [*drawn(calm, 550, 3), *drawn(wild, 150, 4)]
     verdicts = judged(looks[:450], looks[450:], beside)
-    assert worse(verdicts[:90]) == []
-    assert worse(verdicts), verdicts[-1].sentence
+    assert worse(islice(verdicts, 90)) == []
+    assert found(verdicts)
 
 
 def test_a_market_that_turns_wild_at_the_same_volume_is_told_by_the_gauge_alone(recorded: Recorded) -> None:
     calm, wild = recorded[GOOD, "calm"], recorded[GOOD, QUIET]
-    verdicts = judged(drawn(calm, 600, 1), [*drawn(calm, 100, 2), *drawn(wild, 150, 3)])
+    verdicts = list(judged(drawn(calm, 600, 1), [*drawn(calm, 100, 2), *drawn(wild, 150, 3)]))
     assert worse(verdicts) == []
     assert blind(verdicts[-100:]) > 0.9
 
@@ -184,22 +191,22 @@ def test_a_market_that_turns_wild_at_the_same_volume_is_told_by_the_gauge_alone(
 def test_of_a_wild_market_at_the_same_volume_that_was_seen_before_it_can_tell(recorded: Recorded) -> None:
     calm, wild, bad = recorded[GOOD, "calm"], recorded[GOOD, QUIET], recorded[BAD, QUIET]
     before = [*drawn(calm, 400, 1), *drawn(wild, 300, 2)]
-    good = judged(before, [*drawn(calm, 100, 3), *drawn(wild, 150, 4)])
+    good = list(judged(before, [*drawn(calm, 100, 3), *drawn(wild, 150, 4)]))
     assert worse(good) == []
     assert blind(good[120:]) < 0.5
-    found = judged(before, [*drawn(calm, 100, 3), *drawn(bad, 150, 4)])
-    assert worse(found[:95]) == []
-    assert worse(found), found[-1].sentence
+    verdicts = judged(before, [*drawn(calm, 100, 3), *drawn(bad, 150, 4)])
+    assert worse(islice(verdicts, 95)) == []
+    assert found(verdicts)
 
 
 def test_a_machine_that_slows_down_is_no_regression_of_a_canary(recorded: Recorded) -> None:
     calm = recorded[GOOD, "calm"]
     looks, beside = drawn(calm, 600, 1), drawn(calm, 600, 2)
     assert worse(judged(looks[:400], slower(looks[400:], 1.5), [*beside[:400], *slower(beside[400:], 1.5)])) == []
-    assert worse(judged(looks[:400], slower(looks[400:], 1.5), beside)), "alone it would be one"
+    assert found(judged(looks[:400], slower(looks[400:], 1.5), beside)), "alone it would be one"
 
 
 def test_a_machine_that_is_a_little_warmer_is_no_regression_against_the_past(recorded: Recorded) -> None:
     looks = drawn(recorded[GOOD, "calm"], 900, 1)
     assert worse(judged(looks[:500], slower(looks[500:], 1.03))) == []
-    assert worse(judged(looks[:500], slower(looks[500:], 1.5)))
+    assert found(judged(looks[:500], slower(looks[500:], 1.5)))

@@ -50,21 +50,32 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "no labels": (without_labels, "target.json cannot be read"),
     "no faults": (without_faults, "holds no faults"),
     "no fault-free series": (lambda p: (p / "noissue/metrics.csv").unlink(), "noissue/metrics.csv cannot be read"),
-    "a folder for a file": (with_a_folder_for_a_file, "cannot be read"),
     "empty": (lambda p: write(p / "noissue/metrics.csv", ""), "three header rows"),
     "headers alone": (lambda p: write(p / "noissue/metrics.csv", HEAD), "holds no samples"),
     "ragged headers": (lambda p: write(p / "noissue/metrics.csv", "a,b\nc\nd,e,f\n1,2\n"), "three header rows of equal length"),
-    "not text": (lambda p: write(p / "test/issue_2/metrics.csv", b"\xff\xfe\x00" * 50), "not a CSV file"),
-    "a quote that never ends": (lambda p: write(p / "test/issue_2/metrics.csv", HEAD + '"' + "x" * 200_000), "not a CSV file"),
-    "words for numbers": (lambda p: write(p / "test/issue_2/metrics.csv", HEAD + "1240,1,fast\n"), "line 4, column 3: “fast”"),
-    "words for a time": (lambda p: write(p / "test/issue_2/metrics.csv", HEAD + "1240,1,1\nnoon,1,1\n"), "line 5, column 1: “noon”"),
-    "a time that is none": (lambda p: write(p / "test/issue_2/metrics.csv", HEAD + "nan,1,1\n"), "column 1"),
-    "a row that ends early": (lambda p: write(p / "test/issue_2/metrics.csv", HEAD + "1240,1\n"), "nothing stands"),
-    "not JSON": (lambda p: write(p / "test/issue_2/target.json", "{"), "target.json is not what it should be"),
-    "other JSON": (lambda p: write(p / "test/issue_2/target.json", '{"target": {"node": 1}}'), "target.json is not what it should be"),
-    "another column": (
-        lambda p: write(p / "test/issue_2/target.json", json.dumps(LABEL).replace('"b"', '"z"')),
-        "no column z / latency / p99",
+    "times that are none": (lambda p: write(p / "noissue/metrics.csv", HEAD + "2026-11-23T09:00:00,1,2\n"), "line 4, column 1: “2026"),
+}
+
+FAULT = "test/issue_2"
+BAD_FAULT: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no label": (lambda p: (p / FAULT / "target.json").unlink(), "target.json cannot be read"),
+    "a folder for a file": (with_a_folder_for_a_file, "cannot be read"),
+    "not text": (lambda p: write(p / FAULT / "metrics.csv", b"\xff\xfe\x00" * 50), "not a CSV file"),
+    "a quote that never ends": (lambda p: write(p / FAULT / "metrics.csv", HEAD + '"' + "x" * 200_000), "not a CSV file"),
+    "words for numbers": (lambda p: write(p / FAULT / "metrics.csv", HEAD + "1240,1,fast\n"), "line 4, column 3: “fast”"),
+    "words for a time": (lambda p: write(p / FAULT / "metrics.csv", HEAD + "1240,1,1\nnoon,1,1\n"), "line 5, column 1: “noon”"),
+    "a time that is none": (lambda p: write(p / FAULT / "metrics.csv", HEAD + "nan,1,1\n"), "column 1"),
+    "a row that ends early": (lambda p: write(p / FAULT / "metrics.csv", HEAD + "1240,1\n"), "nothing stands"),
+    "not JSON": (lambda p: write(p / FAULT / "target.json", "{"), "target.json is not what it should be"),
+    "JSON without an end": (lambda p: write(p / FAULT / "target.json", "[" * 100_000), "target.json is not what it should be"),
+    "other JSON": (lambda p: write(p / FAULT / "target.json", '{"target": {"node": 1}}'), "target.json is not what it should be"),
+    "another column": (lambda p: write(p / FAULT / "target.json", json.dumps(LABEL).replace('"b"', '"z"')), "no column z / latency / p99"),
+    "a column of its own": (
+        lambda p: (
+            write(p / FAULT / "target.json", json.dumps(LABEL).replace('"b"', '"z"')),
+            write(p / FAULT / "metrics.csv", HEAD.replace(",b", ",z") + "1240,1,5\n"),
+        )[0],
+        "the fault-free series has no column z / latency / p99",
     ),
 }
 
@@ -77,6 +88,16 @@ def test_malformed_folders(folder: Path, name: str) -> None:
         read_labelled(folder)
     assert words in raised.value.message
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("name", BAD_FAULT)
+def test_a_malformed_fault_keeps_none_of_the_others_from_being_read(folder: Path, name: str) -> None:
+    spoil, words = BAD_FAULT[name]
+    spoil(folder)
+    found = {fault.name: fault for fault in read_labelled(folder).faults}
+    assert words in found[FAULT].why
+    assert found[FAULT].after == ()
+    assert [(f.why, len(f.after)) for f in found.values() if f.name != FAULT] == [("", 2), ("", 2)]
 
 
 def test_what_is_no_folder(tmp_path: Path) -> None:
@@ -93,3 +114,25 @@ def test_a_good_folder(folder: Path) -> None:
     assert fault.before == (4.0, 5.0)
     assert math.isnan(fault.after[0])
     assert fault.after[1:] == (7.0,)
+
+
+def test_rows_of_the_fault_free_series_come_in_any_order(folder: Path) -> None:
+    path = folder / "noissue/metrics.csv"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join([*lines[:4], *reversed(lines[4:])]), "utf-8")
+    assert read_labelled(folder).fault_free["b", "latency", "p99"] == tuple(float(i) for i in range(100))
+
+
+@pytest.mark.parametrize("word", ["NaN", "null", "N/A", "None", "-", "inf"])
+def test_words_for_no_sample(folder: Path, word: str) -> None:
+    write(folder / "test/issue_2/metrics.csv", f"{HEAD}1240,1,5\n1300,1,{word}\n1360,1,7\n")
+    fault = read_labelled(folder).faults[0]
+    assert math.isnan(fault.after[0])
+    assert fault.after[1:] == (7.0,)
+
+
+def test_files_with_a_mark_of_byte_order_and_other_ends_of_lines(folder: Path) -> None:
+    plain = read_labelled(folder)
+    for path in (*folder.rglob("*.csv"), *folder.rglob("*.json")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert str(read_labelled(folder)) == str(plain)

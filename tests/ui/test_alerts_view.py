@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtTest import QTest
@@ -91,6 +92,17 @@ def test_the_place_first_and_all_on_demand(qtbot: Any, cockpit: FakeCockpit) -> 
     assert len(names(view)) == 5
     view.set_filter("Feed")
     assert names(view) == ["FeedGap"]
+
+
+def test_what_nobody_silenced_is_not_called_silenced(qtbot: Any, cockpit: FakeCockpit) -> None:
+    fact = cockpit.store.state.alerts["am"]
+    changed = [replace(a, silenced_by=(), inhibited_by=("f00",)) if a.silenced else a for a in fact.value]
+    cockpit.store.apply(alerts={"am": replace(fact, value=tuple(changed))})
+    assert "1 inhibited" in show(qtbot, cockpit).count.whole
+    assert button(qtbot, cockpit).words == "2 alerts, 1 critical, 1 inhibited"
+    # a time of day that mutes names neither
+    cockpit.store.apply(alerts={"am": replace(fact, value=tuple(replace(a, inhibited_by=()) for a in changed))})
+    assert button(qtbot, cockpit).words == "2 alerts, 1 critical, 1 suppressed"
 
 
 def test_the_glance_counts_what_fires_here(qtbot: Any, cockpit: FakeCockpit) -> None:

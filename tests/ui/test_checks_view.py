@@ -152,6 +152,8 @@ def test_no_ci_says_what_would_fill_it(qtbot, qapp: QApplication) -> None:
     found.show_place(SERVICE, "")
     found.show()
     assert found.heading.text == "No test runs are known"
+    # also said where a CI system is connected and has not answered: it must not send anybody to connect it again
+    assert "Sources shows what is connected" in found.suites.accessibleDescription()
     assert not found.grab().isNull()
 
 

@@ -96,7 +96,7 @@ def test_an_override_needs_a_reason_and_is_refused_in_words(qtbot: Any, cockpit:
 def test_the_lights_words_and_its_tooltip(qtbot: Any, cockpit: FakeCockpit) -> None:
     made = label(qtbot, cockpit)
     assert (made.state, made.words) == ("ok", "freeze: none - next Mon 07:25 UTC")
-    assert "Safe for about" in made.toolTip()
+    assert "Next safe window" in made.toolTip()
     calendar(cockpit, expiry())
     made.refresh()
     assert (made.state, made.words) == ("frozen", "frozen until 10:15 UTC: Deribit daily expiry")

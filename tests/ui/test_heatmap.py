@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ from msgspec.structs import replace
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
+from cockpit.domain.errors import StorageError
 from cockpit.domain.heat import Heat
 from cockpit.domain.metrics import Histogram, Reading
+from cockpit.storage.history_heat import HeatRow
 from tests.fakes.believable import NOW_US
 from tests.fakes.cockpit import FakeCockpit
+from tests.fakes.running import FakeMain, InlineRunner
 from ui import theme
 from ui.views.latency import LatencyView
 from ui.widgets.heatmap import HeatPicture, heat_strokes, limits_ms
@@ -59,6 +64,42 @@ def test_piece_by_piece_equals_at_once(qapp: QApplication, ratio: float, capacit
             afresh.show(heat, found, end)
             assert shown(picture, found) == shown(afresh, found)
     assert heat.first > 0
+
+
+def test_another_heat_of_the_same_revision_is_no_reason_to_leave_what_changed(qapp: QApplication) -> None:
+    first, other, picture, found = filled(300), filled(300), HeatPicture(), look()
+    end = int(first.last_s // found.step_s) + 3
+    first.revision = 1
+    picture.show(first, found, end)
+    picture.show(first, found, end)
+    picture.show(other, found, end)
+    before = shown(picture, found)
+    other.forget_after(300.0)
+    assert other.revision == first.revision
+    picture.show(other, found, end)
+    afresh = HeatPicture()
+    afresh.show(other, found, end)
+    assert before != shown(picture, found) == shown(afresh, found)
+
+
+def test_what_comes_from_disk_is_painted_before_what_is_there(qapp: QApplication) -> None:
+    heat, picture, found = Heat(100, BOUNDS, 60), HeatPicture(), look()
+    for i in range(60):
+        heat.append(2000.0 + 2 * i, np.arange(len(BOUNDS)) + 1.0)
+    end = int(heat.last_s // found.step_s) + 1
+    picture.show(heat, found, end)
+    picture.show(heat, found, end)
+    at = np.arange(1000.0, 1500.0, 60.0)
+    heat.prepend(at, at - 60.0, np.tile(np.arange(len(BOUNDS), dtype=np.uint32) + 1, (len(at), 1)))
+    picture.show(heat, found, end)
+    afresh = HeatPicture()
+    afresh.show(heat, found, end)
+    image = shown(picture, found)
+    assert image == shown(afresh, found)
+    drawn = [any(image.pixel(200 - (end - column), y) != found.ground.rgb() for y in range(0, 150, 3)) for column in range(92, 212)]
+    assert drawn[3:50] == [True] * 47, "what was counted before"
+    assert drawn[60:107] == [False] * 47, "the window was closed: nothing is made up"
+    assert all(drawn[110:]), "what is counted now"
 
 
 @pytest.mark.parametrize("name", theme.THEMES)
@@ -115,6 +156,73 @@ def test_the_latency_view_shows_it_by_a_switch(qtbot, qapp: QApplication) -> Non
     qtbot.waitUntil(lambda: view.charts[0].overlay.message[0] == "", timeout=15_000)
     view.show_view("Time")
     assert not view.charts[0]._scale.log
+
+
+class FromDisk:
+    """Samples of the last ten minutes but three, a row a minute, of all series."""
+
+    def __init__(self, bounds_s: tuple[float, ...]) -> None:
+        self._bounds_s = bounds_s
+
+    def save(self, rows: Sequence[tuple[str, HeatRow]]) -> None:
+        """Made up again when it is asked for."""
+
+    def prune(self, older_than_us: int) -> None:
+        """Nothing is kept."""
+
+    def load(self, series: str, start_us: int, end_us: int) -> list[HeatRow]:
+        times = [NOW_US - minute * 60_000_000 for minute in range(10, 2, -1)]
+        return [HeatRow(at - 58_000_000, at - 60_000_000, at, self._bounds_s, np.full(len(self._bounds_s), 9, np.uint32)) for at in times]
+
+
+def test_what_was_seen_before_the_window_was_opened_is_shown(qtbot, qapp: QApplication) -> None:
+    theme.apply(qapp, "dark")
+    cockpit = FakeCockpit()
+    cockpit.latency.digest.fresh.clear()
+    cockpit.latency.heats.store = FromDisk(BOUNDS)
+    view = LatencyView(cockpit)
+    qtbot.addWidget(view)
+    view.resize(648, 600)
+    view.show_place("order-gateway", "production")
+    view.show()
+    qtbot.waitUntil(lambda: bool(view.charts), timeout=60_000)
+    view.show_view("Heat")
+    chart = view.charts[0]
+    assert chart.overlay.message[0] == "", "there are samples, though none came yet"
+    assert "Samples since" in chart.readout.text
+    heat = cockpit.latency.heat(view.series)
+    assert heat is not None
+    assert chart._heat is heat
+    assert heat.any_between(NOW_US / 1e6 - 300, NOW_US / 1e6)
+    assert not heat.spread(np.array([NOW_US / 1e6 - 170, NOW_US / 1e6])).any(), "since then the window was closed"
+    view.show_view("Distribution")
+    page: Any = view.page
+    assert page.view.known[0].samples > 0, "the distribution has them too"
+
+
+class Unreadable(FromDisk):
+    """A disk that answers nothing."""
+
+    def load(self, series: str, start_us: int, end_us: int) -> list[HeatRow]:
+        raise StorageError("The disk does not answer.")
+
+
+def test_samples_that_cannot_be_read_are_told_in_the_line(qtbot, qapp: QApplication) -> None:
+    theme.apply(qapp, "dark")
+    cockpit = FakeCockpit()
+    cockpit.latency.digest.fresh.clear()
+    cockpit.latency.heats.store = Unreadable(BOUNDS)
+    cockpit.latency.heats._runner = InlineRunner(main := FakeMain(cockpit.clock_us))
+    view = LatencyView(cockpit)
+    qtbot.addWidget(view)
+    view.show_place("order-gateway", "production")
+    view.show()
+    qtbot.waitUntil(lambda: bool(view.charts), timeout=60_000)
+    view.show_view("Heat")
+    main.settle()
+    view.refresh()
+    assert "The disk does not answer" in view.what.whole
+    assert "kept for a day" in view.charts[0].readout.toolTip(), "not that another node should be chosen"
 
 
 def test_the_band_has_its_edges_also_here(qapp: QApplication) -> None:

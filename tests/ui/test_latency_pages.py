@@ -13,8 +13,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from cockpit.domain.calendar import Freeze
+from cockpit.domain.errors import StorageError
 from cockpit.domain.facts import Fact
 from cockpit.domain.metrics import Histogram, Reading
+from cockpit.services.latency import empty_columns
+from cockpit.services.runtime import Outcome
 from cockpit.services.store import AppState, Change
 from tests.fakes.believable import HOUR, MIN, NOW_US, S
 from tests.fakes.cockpit import FakeCockpit
@@ -238,6 +241,25 @@ def test_every_environment_has_its_chart_with_its_own_marks_and_one_axis(qtbot: 
     assert staging.data.last_s == pytest.approx(NOW_S, abs=4)
 
 
+def test_the_environments_say_of_which_operation_they_tell(qtbot: Any, cockpit: FakeCockpit) -> None:
+    view = shown(qtbot, cockpit, "Environments")
+    assert "all nodes, one axis" in view.page.words.whole
+    view.operation.setCurrentIndex(1)
+    assert f"all nodes, {view.operation.currentText()}, one axis" in view.page.words.whole
+
+
+def test_an_environment_whose_history_could_not_be_read_says_so(qtbot: Any, cockpit: FakeCockpit, monkeypatch: pytest.MonkeyPatch) -> None:
+    cockpit.latency.empty = True
+
+    def load(series: str, start_us: int, end_us: int, done: Any, max_points: int = 0) -> None:
+        done(Outcome(error=StorageError("The disk does not answer.")) if "@staging/" in series else Outcome(empty_columns()))
+
+    monkeypatch.setattr(cockpit.latency, "load", load)
+    view = shown(qtbot, cockpit, "Environments")
+    nothing = "Nothing was measured here in this window"
+    assert [chart.overlay.message[0] for chart in view.charts] == ["The history could not be read", nothing]
+
+
 def test_no_environment_with_a_latency(qtbot: Any, qapp: QApplication) -> None:
     theme.apply(qapp, "dark")
     cockpit = FakeCockpit(AppState())
@@ -258,7 +280,7 @@ def test_the_distribution_compares_with_the_time_before_where_equal_age_is_gone(
     assert (candidate.name, baseline.name) == ("1.6.0", "1.5.1")
     assert candidate.samples == pytest.approx(7200, abs=200)
     assert baseline.samples == pytest.approx(7200, abs=200)
-    assert "1.5.1 in the 12 min before (none of that age in memory)" in page.words.whole
+    assert "1.5.1 in the 12 min before (none of that age is kept)" in page.words.whole
     assert page.cells[1][1].whole == f"{candidate.samples:,.0f}"
     before = candidate.samples
     cockpit.now_us += 10 * S

@@ -16,6 +16,7 @@ from tests.fakes.cockpit import FakeCockpit
 from ui import theme
 from ui.views.latency import LatencyView, verdict
 from ui.views.latency_feed import LatencyFeed
+from ui.widgets.chart_loader import _LOADED
 
 PLACE = "order-gateway@production"
 
@@ -37,7 +38,8 @@ def cockpit(qapp: QApplication) -> FakeCockpit:
     return FakeCockpit()
 
 
-def test_the_charts_wait_for_the_library_and_say_so(qtbot, cockpit: FakeCockpit) -> None:
+def test_the_charts_wait_for_the_library_and_say_so(qtbot, qapp: QApplication, cockpit: FakeCockpit) -> None:
+    qapp.setProperty(_LOADED, None)
     view = LatencyView(cockpit)
     qtbot.addWidget(view)
     view.show_place("order-gateway", "production")

@@ -160,6 +160,14 @@ def test_a_thousand_at_once_are_one_question_and_one_sound(stage: Stage) -> None
     assert stage.player.played == ["bad.wav"]
 
 
+def test_one_beside_those_that_are_shown_is_one_incident(stage: Stage) -> None:
+    for n in range(4):
+        stage.bad(f"alerts:gw{n}@production", title=f"bad {n}")
+    stage.until(lambda: stage.bus.shown)
+    stage.settle()
+    assert stage.bus.shown[-1].title == "1 more incident in production"
+
+
 def test_what_cannot_be_made_is_the_bell(stage: Stage) -> None:
     stage.core.paths.cache.write_text("a file where the folder should be")
     stage.bad()

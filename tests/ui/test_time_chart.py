@@ -166,6 +166,18 @@ def test_the_values_under_the_crosshair_are_copied(chart: TimeChart, qtbot) -> N
     assert row.startswith(f"{said[-1].removeprefix('Copied the values of ')}\t1.7")
 
 
+def test_what_was_not_measured_is_not_copied(chart: TimeChart, qtbot) -> None:
+    QGuiApplication.clipboard().setText("before")
+    said: list[str] = []
+    chart.said.connect(said.append)
+    chart.set_data(*given(900))
+    chart.set_range(NOW_S - 900, NOW_S + 900)
+    chart.show_cross(NOW_S - 450)
+    qtbot.keyClick(chart, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert said[-1].startswith("Nothing was measured at ")
+    assert QGuiApplication.clipboard().text() == "before"
+
+
 def test_csv_holds_every_sample_in_sight(chart: TimeChart) -> None:
     at, values = given(900)
     values["p50"][451] = math.nan
@@ -192,6 +204,7 @@ def test_svg_is_whole_and_names_everything(chart: TimeChart) -> None:
     tops = [float(part.split(" ")[1].split("L")[0]) for part in (paths["p99 <b>"] or "").split("M")[1].split("L")]
     assert min(tops) < 130 < 400 < max(tops), "the spike is in it"
     assert paths["before"] == ""
+    assert {p.get("stroke-linecap") for p in root.iter("{http://www.w3.org/2000/svg}path")} == {"round"}, "a lone sample is seen"
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "csv"])
@@ -207,6 +220,14 @@ def test_files_are_written_by_their_ending(chart: TimeChart, tmp_path: Path, end
     assert path.read_bytes().startswith(head)
     chart.export(str(tmp_path / "nowhere" / f"chart.{ending}"))
     assert said[-1].startswith(f"chart.{ending} was not saved")
+
+
+def test_no_picture_is_written_under_another_forms_name(chart: TimeChart, tmp_path: Path) -> None:
+    said: list[str] = []
+    chart.said.connect(said.append)
+    chart.export(str(tmp_path / "chart.pdf"))
+    assert said == ["chart.pdf was not saved: its ending must be .png, .svg or .csv"]
+    assert not (tmp_path / "chart.pdf").exists()
 
 
 def test_the_menu_and_the_keys_lead_there(chart: TimeChart, qtbot, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cockpit.services.store import Change
 from tests.fakes.believable import HOUR, NOW_US, S, sha
 from tests.fakes.cockpit import FakeCockpit
 from ui import theme
-from ui.models.trends import MeasureRow, explained, known_words, measure_columns, short_name, state_word
+from ui.models.trends import MeasureRow, explained, known_words, measure_columns, short_name, state_word, value_text
 from ui.views.checks import ChecksView
 from ui.views.trends import TrendsPage
 
@@ -80,6 +80,34 @@ def test_without_anything_it_says_what_fills_it(view: ChecksView) -> None:
     assert page.passed.accessibleDescription() == "no run yet"
     QTest.keyClick(page.reason, Qt.Key.Key_Return)
     assert "nothing to acknowledge" in page.say.accessibleName()
+
+
+def test_few_runs_say_that_nobody_can_tell_yet(view: ChecksView, cockpit: FakeCockpit) -> None:
+    """Green would say that something was looked at."""
+    fill(view, cockpit)
+    cockpit.store.merge("trends", {SERVICE: history(9)})
+    view.on_change(TRENDS)
+    page = view.pages.trends
+    assert page is not None
+    assert (page.heading.word, page.heading.text) == ("pending", f"{SERVICE}: too few runs to say, 9 of 10")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (0.0, "s", "0"),
+        (4.2, "s", "4.2 s"),
+        (0.0123, "s", "12.3 ms"),
+        (0.00025, "s", "250 µs"),
+        (4.2e-7, "s", "420 ns"),
+        (3e-10, "s", "0.30 ns"),
+        (0.00509, "", "0.00509"),
+        (0.12, "", "0.12"),
+        (5000.0, "/s", "5,000 /s"),
+    ],
+)
+def test_no_value_is_rounded_to_nothing(value: float, unit: str, words: str) -> None:
+    assert value_text(value, unit) == words
 
 
 def test_t_leads_there_and_back_and_the_run_is_as_it_was(view: ChecksView) -> None:

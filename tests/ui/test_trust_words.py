@@ -147,8 +147,8 @@ def test_no_freeze_says_when_the_next_begins() -> None:
     found = Freezes(next=coming, safe=(NOW_US, NOW_US + 3 * HOUR))
     assert label(found, None, NOW_US) == ("ok", "freeze: none - next 12:41 UTC")
     assert label(Freezes(), None, NOW_US) == ("ok", "freeze: none planned")
-    assert safe_words(found, NOW_US, 42) == "Safe for about 42 s: now until 12:41 UTC."
-    assert "Safe for about 42 s: from 10:15 UTC until 12:41 UTC." in tip(
+    assert safe_words(found, NOW_US, 42) == "Next safe window: now until 12:41 UTC; what is planned takes about 42 s."
+    assert "Next safe window: from 10:15 UTC until 12:41 UTC; what is planned takes about 42 s." in tip(
         replace(found, now=(EXPIRY,), safe=(EXPIRY.end_us, coming.start_us)), None, NOW_US, 42
     )
     assert safe_words(Freezes(), NOW_US, 42) == "No window of 42 s is in sight."

@@ -128,7 +128,7 @@ def test_a_rollback_says_that_it_is_never_rolled_back(view: WatchView, cockpit: 
     back = watched(kind="rollback", version="1.6.0", from_version="1.7.0")
     put(cockpit, back)
     view.read()
-    assert view.what.whole.startswith("rollback of 1.6.0, was 1.7.0")
+    assert view.what.whole.startswith("rollback to 1.6.0, from 1.7.0")
     assert automatic_row(back, NOW_US) == ("pending", "No automatic rollback: a rollback is never rolled back")
     both = automatic_row(watched(rollback_on=("verdict", "alerts")), NOW_US)
     assert both[1].startswith("On a bad verdict or a critical alert it is rolled back automatically")

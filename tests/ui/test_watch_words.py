@@ -31,7 +31,8 @@ def test_nobody_looking_is_stale_and_never_fine() -> None:
     assert not words.stale(replace(found, ended_us=NOW_US - 40 * S), NOW_US), "a watch that is over is not looked at"
     blind = watched(looked_us=0, state=WatchState.BLIND)
     assert words.glance(blind, NOW_US) == ("cannot tell", "1.7.0: cannot tell"), "what was never seen has no age"
-    assert words.look_words(blind, NOW_US) == "not looked yet"
+    assert words.look_words(blind, NOW_US) == "", "it was looked: nothing was seen"
+    assert words.look_words(replace(blind, verdict=None), NOW_US) == "not looked yet"
     assert words.glance(bad(looked_us=NOW_US - 99 * S), NOW_US) == ("bad", "1.7.0: bad"), "bad is never greyed away"
     assert not words.stale(watched(looked_us=NOW_US - 9 * S), NOW_US)
 

@@ -5,7 +5,7 @@ What is known of a place (`firing`, `quiet`, `late`, `asked`, `oldest_us`, `crit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -88,9 +88,17 @@ def detail_rows(row: AlertRow) -> list[tuple[str, str, str, str]]:
     return rows
 
 
+def quiet_words(alerts: Sequence[Alert]) -> str:
+    """2 silenced, 1 inhibited: nobody silenced what another alert or a time of day suppresses."""
+    silenced, inhibited = sum(a.silenced for a in alerts), sum(not a.silenced and bool(a.inhibited_by) for a in alerts)
+    rest = len(alerts) - silenced - inhibited
+    words = [f"{n} {word}" for n, word in ((silenced, "silenced"), (inhibited, "inhibited"), (rest, "suppressed")) if n]
+    return ", ".join(words) or "0 silenced"
+
+
 def glance(seen: Any, now_us: int) -> tuple[str, str, str]:
     """(state, words, tooltip) of a place's alerts, short enough to stand beside its name. What is old is never "none"."""
-    firing, quiet = len(seen.firing), f", {len(seen.quiet)} silenced" if seen.quiet else ""
+    firing, quiet = len(seen.firing), f", {quiet_words(seen.quiet)}" if seen.quiet else ""
     names = "\n".join(f"{a.name}: {a.summary}" for a in seen.firing[:NAMED])
     old = f"{age_text((now_us - seen.oldest_us) / 1e6)} ago" if seen.oldest_us else "never"
     if seen.late:

@@ -41,7 +41,7 @@ def safe_words(freezes: Freezes | None, now_us: int, duration_s: float) -> str:
     start_us, end_us = freezes.safe
     until = "" if end_us >= FOREVER_US else f" until {moment_text(end_us, now_us)}"
     begins = "now" if start_us <= now_us else f"from {moment_text(start_us, now_us)}"
-    return f"Safe for about {duration_text(duration_s)}: {begins}{until}."
+    return f"Next safe window: {begins}{until}; what is planned takes about {duration_text(duration_s)}."
 
 
 def freeze_words(freeze: Freeze, now_us: int) -> str:

@@ -71,7 +71,9 @@ def step_rows(rollout: Rollout, now_us: int, expected: Mapping[int, float | None
         time = "" if cut else step_time(run, now_us, expected.get(number))
         rows.append(("warning" if cut else state, words, time, "", nodes_tip(run.step)))
         if run.message:
-            rows.append((NOTE, plain(run.message, 500), "", "", ""))
+            # its nodes are named without the service that stands above
+            where = f"{run.step.environment}-"
+            rows.append((NOTE, plain(run.message, 500).replace(f"{run.step.service}-{where}", where), "", "", ""))
         action = actions.get(run.action)
         if run.state is StepState.RUNNING and action is not None and action.deployment is not None:
             begun = (s for s in action.deployment.steps if s.state != "pending")

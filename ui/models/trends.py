@@ -13,6 +13,7 @@ from ui.models.trust import moment_text
 
 STEADY = 0.05  # growth below this is noise to a reader
 _SEEN = 60  # values in the small picture
+_SHORTER = (("ms", 1e3), ("µs", 1e6), ("ns", 1e9))
 
 
 class MeasureRow(Struct, frozen=True):
@@ -25,12 +26,15 @@ class MeasureRow(Struct, frozen=True):
 
 
 def value_text(value: float, unit: str) -> str:
-    """4.2 s as durations are told, else the number with its unit."""
+    """4.2 s as durations are told, shorter ones down to ns; else the number with its unit. Only nothing is told as 0."""
     if not value:
         return "0"
+    if unit == "s" and value >= 0.1:
+        return duration_text(value)
     if unit == "s":
-        return duration_text(value) if value >= 0.1 else f"{number_text(value * 1e3)} ms"
-    return f"{number_text(value)} {plain(unit, 20)}".strip()
+        unit, times = next(((name, times) for name, times in _SHORTER if value * times >= 1), _SHORTER[-1])
+        value *= times
+    return f"{number_text(value) if abs(value) >= 0.1 else f'{value:.3g}'} {plain(unit, 20)}".strip()
 
 
 def measure_name(line: Line) -> str:

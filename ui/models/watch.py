@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
 
+from cockpit.domain.facts import Fact
 from cockpit.domain.watching import Countdown, Finding, Watched, WatchState
 from ui.models.text import age_text, count_text, duration_text, plain, time_text
 
@@ -15,17 +18,20 @@ OLD_S = 3600.0  # a watch that was over so long ago is no news any more
 BY_HAND = "roll back by hand with Shift+R"
 _FINDS = {"verdict": "latency", "rule": "latency", "silence": "latency", "band": "latency", "alert": "alerts", "drift": "nodes"}
 _CAUSES = {"verdict": "a bad verdict", "alerts": "a critical alert", "drift": "nodes that run something else"}
-_BLINDING = ("silence", "band")  # they do not speak against it: they keep one from telling
+BLINDING = ("silence", "band")  # they do not speak against it: they keep one from telling
 _PLACE = 60  # characters of a service's or an environment's name
 _NAME = 40
+NO_TRAFFIC = "no traffic"
+_A_RATIO = re.compile(r"\d x\b")
 
 
 class Words(Struct, frozen=True):
-    """What a place says in few words: `word` gives shape and colour, `loud` fills."""
+    """What a place says in few words: `word` gives shape and colour, `loud` fills, `why` is for the tooltip."""
 
     word: str
     text: str
     loud: bool = False
+    why: str = ""
 
 
 def left_s(countdown: Countdown, now_us: int) -> int:
@@ -68,9 +74,25 @@ def stopped_words(watched: Watched) -> str:
     return f"Stopped by {who}: {BY_HAND}" if who else ""
 
 
+def idle(watched: Watched, latency: Fact[Any] | None, now_us: int) -> bool:
+    """Whether it cannot tell only because nobody sends requests there. `latency`: a fresh LatencyStatus of the place that counts none."""
+    from cockpit.domain.judge import NO_DATA
+
+    found = watched.found
+    unseen = watched.state is WatchState.BLIND and found is not None and found.state == NO_DATA and not watched.requests
+    alone = len(watched.findings) <= 1 and all(f.kind == "silence" for f in watched.findings)
+    return unseen and alone and latency is not None and not latency.stale(now_us) and latency.value.point.count == 0
+
+
+def idle_words(watched: Watched) -> str:
+    """What to make of it where nobody sends requests."""
+    version, where = plain(watched.version, _NAME), plain(watched.environment, _PLACE)
+    return f"nobody sends requests in {where}: how {version} does there nobody can tell, and that is not fine"
+
+
 def sentence(watched: Watched) -> str:
     """What the judge says; the first thing that was found where that is worse than the verdict, or keeps one from telling."""
-    against = [f for f in watched.findings if f.kind not in _BLINDING]
+    against = [f for f in watched.findings if f.kind not in BLINDING]
     if watched.state is WatchState.BAD and against and (watched.found is None or not watched.found.bad):
         return plain(against[0].text, 1000)
     unseen = next((f for f in watched.findings if f.kind == "silence"), None)
@@ -83,33 +105,37 @@ def sentence(watched: Watched) -> str:
     return "nothing was judged yet"
 
 
-def glance(watched: Watched, now_us: int) -> tuple[str, str]:
-    """(state's word, words) of a watch: which version, and whether anybody still looks."""
+def glance(watched: Watched, now_us: int, quiet: bool = False) -> tuple[str, str]:
+    """(state's word, words) of a watch: which version, and whether anybody still looks. `quiet`: it is `idle`."""
     version = plain(watched.version, _NAME)
     if stale(watched, now_us):
         return "stale", f"{version}: stale"
+    if quiet:
+        return str(watched.state), f"{version}: {NO_TRAFFIC}"
     if not watched.over:
         return str(watched.state), f"{watched.state} {version}" if watched.state is WatchState.WATCHING else f"{version}: {watched.state}"
     words = {WatchState.WATCHING: "watch is over"}.get(watched.state, str(watched.state))
     return str(watched.state), f"{version}: {words}"
 
 
-def beside_state(watched: Watched) -> str:
+def beside_state(watched: Watched, quiet: bool = False) -> str:
     """The sentence where its state stands before it: that is not said twice."""
-    return sentence(watched).removeprefix(f"{watched.state}: ")
+    return idle_words(watched) if quiet else sentence(watched).removeprefix(f"{watched.state}: ")
 
 
-def line_words(watched: Watched, now_us: int) -> str:
+def line_words(watched: Watched, now_us: int, quiet: bool = False) -> str:
     """State and sentence in one line: 1.7.0: cannot tell: nothing was seen of the new version yet."""
-    words = glance(watched, now_us)[1]
-    return f"{words}: {beside_state(watched) if words.endswith(str(watched.state)) else sentence(watched)}"
+    words = glance(watched, now_us, quiet)[1]
+    return f"{words}: {beside_state(watched, quiet) if quiet or words.endswith(str(watched.state)) else sentence(watched)}"
 
 
 def look_words(watched: Watched, now_us: int) -> str:
-    """How old the last look is, or when it was over."""
+    """How old the last look is, or when it was over; what was looked at and not seen has no age."""
     if watched.over:
         return f"over {age_text((now_us - watched.ended_us) / 1e6)} ago"
-    return f"looked {age_text((now_us - watched.looked_us) / 1e6)} ago" if watched.looked_us else "not looked yet"
+    if watched.looked_us:
+        return f"looked {age_text((now_us - watched.looked_us) / 1e6)} ago"
+    return "not looked yet" if watched.found is None else ""
 
 
 def time_share(watched: Watched, now_us: int) -> tuple[float, str]:
@@ -128,7 +154,10 @@ def load_share(watched: Watched) -> tuple[float, str]:
     """(0..1, words) of the requests seen of those wanted."""
     if not watched.wanted:
         return 1.0, f"{count_text(watched.requests)} requests"
-    return min(1.0, watched.requests / watched.wanted), f"{count_text(watched.requests)} of {count_text(watched.wanted)} requests"
+    seen, wanted = count_text(watched.requests), count_text(watched.wanted)
+    if watched.requests >= watched.wanted:
+        return 1.0, f"{seen} requests, {wanted} wanted"
+    return watched.requests / watched.wanted, f"{seen} of {wanted} requests"
 
 
 def progress_words(watched: Watched, now_us: int) -> str:
@@ -141,10 +170,12 @@ def _minutes(seconds: float) -> str:
 
 
 def ratio_words(watched: Watched, limit: float) -> str:
-    """p99 of place_order: 2.4 x baseline, 95 % interval 1.9 to 3.1; the policy tolerates 1.25 x."""
+    """p99 of place_order: 2.4 x baseline, 95 % interval 1.9 to 3.1; the policy tolerates 1.25 x. "" where the sentence says more."""
     found = watched.found
     tolerated = f"the policy tolerates {_times(limit)}"
     if found is None or not math.isfinite(found.ratio):
+        if (found is not None and found.bad) or _A_RATIO.search(sentence(watched)):
+            return ""  # a rule that is broken has its own figures
         return f"No ratio to the baseline is known yet; {tolerated}"
     of = " of ".join(plain(part, 80) for part in (found.lens, found.operation) if part)
     known = math.isfinite(found.low) and math.isfinite(found.high)
@@ -179,9 +210,22 @@ def finding_row(finding: Finding, now_us: int) -> tuple[str, str, str, str, str]
         words = f"Passed after {duration_text((finding.until_us - finding.since_us) / 1e6)}: {plain(finding.text, 500)}"
         tip = f"from {time_text(finding.since_us)} to {time_text(finding.until_us)}"
         return "pending", words, age_text((now_us - finding.until_us) / 1e6), _FINDS.get(finding.kind, ""), tip
-    state = "unknown" if finding.kind in _BLINDING else "bad"
+    state = "unknown" if finding.kind in BLINDING else "bad"
+    kind, words = plain(finding.kind, 20), plain(finding.text, 500)
+    if kind and words.startswith(f"{kind} "):
+        words = f"{words[:1].upper()}{words[1:]}"
+    elif kind != "band":  # its words have it
+        words = f"{kind.capitalize()}: {words}"
     tip = f"since {time_text(finding.since_us)}" if finding.since_us else ""
-    return state, f"{plain(finding.kind, 20).capitalize()}: {plain(finding.text, 500)}", age, _FINDS.get(finding.kind, ""), tip
+    return state, words, age, _FINDS.get(finding.kind, ""), tip
+
+
+def joined(sentences: Iterable[str]) -> str:
+    """Sentences after each other; one that begins small goes on after a semicolon."""
+    told = ""
+    for words in filter(None, sentences):
+        told += f"{('. ' if words[0].isupper() else '; ') if told else ''}{words}"
+    return told
 
 
 def automatic_row(watched: Watched, now_us: int) -> tuple[str, str]:
@@ -212,15 +256,16 @@ def automatic_row(watched: Watched, now_us: int) -> tuple[str, str]:
     return "ok", f"On {causes} it is rolled back automatically, after a countdown that a person can stop"
 
 
-def cell_words(watched: Watched | None, now_us: int) -> Words | None:
-    """What a cell says of its watch; None where it is over and nobody need act."""
+def cell_words(watched: Watched | None, now_us: int, quiet: bool = False) -> Words | None:
+    """What a cell says of its watch; None where it is over and nobody need act. `quiet`: it is `idle`."""
     if watched is None or watched.action:
         return None
     if watched.countdown is not None:
         return Words("bad", f"back {seconds_words(watched.countdown, now_us)}", True)
+    words, why = (NO_TRAFFIC, idle_words(watched)) if quiet else (str(watched.state), "")
     if watched.over:
         telling = watched.state is WatchState.BAD or (watched.state is WatchState.BLIND and fresh(watched, now_us) is not None)
-        return Words(str(watched.state), str(watched.state), watched.state is WatchState.BAD) if telling else None
+        return Words(str(watched.state), words, watched.state is WatchState.BAD, why) if telling else None
     if stale(watched, now_us):
         return Words("stale", "watch stale")
-    return Words(str(watched.state), str(watched.state), watched.state is WatchState.BAD)
+    return Words(str(watched.state), words, watched.state is WatchState.BAD, why)

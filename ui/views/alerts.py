@@ -9,7 +9,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
 from cockpit.services.alerts import alerts_at
-from ui.models.alerts import AlertRow, alert_columns, detail_rows, glance
+from ui.models.alerts import AlertRow, alert_columns, detail_rows, glance, quiet_words
 from ui.models.text import age_text, plain, plural
 from ui.views.base import View, bar, button
 from ui.views.freeze_label import StateButton
@@ -72,9 +72,9 @@ class AlertsView(View):
     def _count(self, here: list[AlertRow], others: int) -> str:
         if not any(fact.at_us for fact in self.state.alerts.values()):
             return "What fires is not known"  # nobody ever answered: no number is true
-        firing, quiet = sum(r.alert.fires for r in here), sum(not r.alert.fires for r in here)
+        firing, quiet = sum(r.alert.fires for r in here), quiet_words([r.alert for r in here if not r.alert.fires])
         verb = "firing" if self.age.word != "stale" else "were firing"
-        return f"{firing} {verb} here, {quiet} silenced; {plural(others, 'other')} elsewhere"
+        return f"{firing} {verb} here, {quiet}; {plural(others, 'other')} elsewhere"
 
     def _tell_age(self, now_us: int) -> None:
         late, facts = [], self.state.alerts.values()

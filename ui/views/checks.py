@@ -235,7 +235,7 @@ class ChecksView(View):
         if self.state.starting:
             return plain(self.state.starting, 200), "Tests appear as soon as the CI system answers."
         if self.service not in self.state.checks:
-            return "No test runs are known", "A connection of kind “ci-v1” in cockpit.toml fills this."
+            return "No test runs are known", "A CI system's first answer brings them. Sources shows what is connected, and how it does."
         if version:
             return f"No run of {plain(version, 60)} yet", "Its tests begin when the CI system sees its tag. Runs of other versions: above."
         return "No run yet", "A run begins when a version is tagged."

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ALL = "*"
 UNSAID = 0.05  # of a window may lie before the first sample without a word
 NO_SAMPLES = "Of a single node the samples of all operations are kept together: choose all operations, or all nodes."
+NONE_YET = "No samples yet: they are kept for a day, as they come."
+KEPT = "They are kept for a day; while no window is open, none come."
 QUANTILES = (("p50_ms", "p50", "p50"), ("p90_ms", "p90", "p90"), ("p99_ms", "p99", "p99"), ("p999_ms", "p99.9", "p999"))
 
 
@@ -88,7 +90,7 @@ class LatencyPage(QWidget):
     @property
     def problem(self) -> Exception | None:
         """Why history could not be read."""
-        return next((feed.problem for feed in self.feeds if feed.problem is not None), None)
+        return next((feed.problem for feed in self.feeds if feed.problem is not None), None) or self.cockpit.latency.heats.problem
 
     def draw(self, scope: Scope) -> None:
         """Show this."""
@@ -203,10 +205,11 @@ class TimePage(LatencyPage):
         """All samples in place of the quantiles, and from when on there are any; the quantiles where none are kept of this."""
         heat = self.cockpit.latency.heat(scope.series) if scope.heat else None
         chart.set_heat(heat)
-        chart.readout.setToolTip("" if heat is not None or not scope.heat else NO_SAMPLES)
+        single = scope.node != ALL and scope.operation != ALL
+        chart.readout.setToolTip("" if heat is not None or not scope.heat else NO_SAMPLES if single else NONE_YET)
         if heat is None:
             chart.set_title("Quantiles only" if scope.heat else "Latency")
             return
         late = heat.end and heat.first_s > scope.start_s + UNSAID * (scope.end_s - scope.start_s)
         chart.set_title(f"Samples since {time_label(heat.first_s, 60)}" if late else "All samples")
-        chart.set_empty("No samples in this window", "They are kept for a day, as they come, while this window is open.")
+        chart.set_empty("No samples in this window", KEPT)

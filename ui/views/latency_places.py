@@ -55,7 +55,8 @@ class PlacesPage(LatencyPage):
             self._make(names)
         self.nothing.setVisible(not names)
         left = f"; {len(every) - MOST} more are not shown" if len(every) > MOST else ""
-        self.words.set_text(f"p50 and p99 of all nodes, one axis for all{left}" if names else "")
+        what = "" if scope.operation == ALL else f", {plain(scope.operation, 80)}"
+        self.words.set_text(f"p50 and p99 of all nodes{what}, one axis for all{left}" if names else "")
         window, state = (scope.start_s, scope.end_s), self.cockpit.store.state
         for name, chart, feed in zip(names, self.charts, self.feeds, strict=True):
             here = replace(scope, environment=name, node=ALL)
@@ -66,7 +67,7 @@ class PlacesPage(LatencyPage):
             late = fact is not None and fact.stale(scope.now_us)
             chart.set_stale(f"stale, {age_text(fact.age_s(scope.now_us))} old" if fact is not None and late else "")
             chart.set_log(scope.log)
-            chart.set_empty("Reading the history…" if feed.loading else "Nothing was measured here in this window", "")
+            chart.set_empty(_empty(feed), "")
         level(self.charts, [window] * len(self.charts), scope.log)
         self.take_turns([partial(chart.set_range, *window, scope.follow) for chart in self.charts], scope)
 
@@ -85,3 +86,9 @@ class PlacesPage(LatencyPage):
             self.grid.addWidget(chart, number // columns, number % columns)
             chart.show_time_axis(number >= len(names) - columns)
             chart.show()
+
+
+def _empty(feed: LatencyFeed) -> str:
+    if feed.loading:
+        return "Reading the history…"
+    return "The history could not be read" if feed.problem is not None else "Nothing was measured here in this window"

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 from cockpit.domain.metrics import Histogram, quantile_s
 from ui.models.text import count_text, duration_text, plain
-from ui.views.latency_pages import ALL, NO_SAMPLES, LatencyPage, Scope
+from ui.views.latency_pages import ALL, NO_SAMPLES, NONE_YET, LatencyPage, Scope
 from ui.widgets.distribution import DistributionView, quantile_text
 from ui.widgets.texts import Text
 
@@ -47,9 +47,9 @@ def sides_of(scope: Scope, first_us: int) -> Sides:
         return Sides(mine, equal, f"{from_version} at the same age, {duration_text(pair.apart_us / 1e6)} earlier{seen}")
     start = max(pair.candidate.start_us - (mine[1] - mine[0]), first_us - SLACK_US, pair.baseline.start_us if pair.baseline else 0)
     if start >= pair.candidate.start_us:
-        return Sides(mine, None, f"the samples of {from_version} are no longer in memory; Side by side reads its quantiles from history")
+        return Sides(mine, None, f"the samples of {from_version} are no longer kept; Side by side reads its quantiles from history")
     length = duration_text((pair.candidate.start_us - start) / 1e6)
-    return Sides(mine, (start, pair.candidate.start_us), f"{from_version} in the {length} before (none of that age in memory)")
+    return Sides(mine, (start, pair.candidate.start_us), f"{from_version} in the {length} before (none of that age is kept)")
 
 
 def histogram_of(heat: Heat | None, window: tuple[int, int] | None) -> Histogram | None:
@@ -69,9 +69,9 @@ def samples_words(scope: Scope, heat: Heat | None) -> str:
     if scope.node != ALL and scope.operation != ALL:
         return NO_SAMPLES
     if heat is None or not heat.end:
-        return "No samples yet: they are kept for a day, as they come, while this window is open."
+        return NONE_YET
     since = duration_text(max(0.0, scope.now_us / 1e6 - heat.first_s))
-    return f"No samples in this window: they are kept for a day while this window is open, from {since} ago on."
+    return f"No samples in this window: they are kept for a day, and while no window is open none come. The first are {since} old."
 
 
 class SpreadPage(LatencyPage):

@@ -11,6 +11,8 @@ from PySide6.QtWidgets import QWidget
 
 from cockpit.domain.deeds import Deed
 from cockpit.domain.errors import CockpitError
+from cockpit.domain.facts import Fact
+from cockpit.domain.strategy_plan import shares_set
 from ui.models.nodes import NodeRow, node_columns, node_rows
 from ui.models.text import age_text, plain
 from ui.views.base import View, bar, button
@@ -69,7 +71,7 @@ class NodesView(View):
     def refresh(self) -> None:
         """Read what is so now."""
         now_us, state = self.cockpit.clock_us(), self.state
-        shares = state.shares.get(self.place)
+        shares = self._shares()
         mine = (d for d in state.deeds.values() if (d.service, d.environment) == (self.service, self.environment) and d.kind in (OUT, BACK))
         deeds = {d.subject: d for d in sorted(mine, key=lambda d: d.at_us)}
         rows = node_rows(state.fleets.get(self.place), shares, now_us, deeds)
@@ -79,13 +81,20 @@ class NodesView(View):
         self.heading.set_text(self._heading(now_us))
         self._show_chosen()
 
+    def _shares(self) -> Fact[dict[str, int]] | None:
+        """What the balancer says; where nobody asks it what a rollout set there, which is no word about now."""
+        told, known = self.state.shares.get(self.place), shares_set(self.state.rollouts.values(), self.service, self.environment)
+        return told if told is not None or known is None else Fact(known[0], known[1], known[2], 0.0)
+
     def _heading(self, now_us: int) -> str:
-        shares = self.state.shares.get(self.place)
+        shares = self._shares()
         if not self.environment:
             return "Choose a place in the overview"
         where = f"Nodes of {plain(self.service, 80)} in {plain(self.environment, 80)}"
         if shares is None:
             return f"{where}; nobody tells how the traffic is shared"
+        if self.place not in self.state.shares:
+            return f"{where}; traffic as a rollout set it {age_text(shares.age_s(now_us))} ago, not read since"
         late = "stale, " if shares.stale(now_us) else ""
         return f"{where}; traffic {late}as of {age_text(shares.age_s(now_us))} ago, {plain(shares.source, 60)}"
 

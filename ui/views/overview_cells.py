@@ -46,6 +46,7 @@ class Cell(Struct, frozen=True):
     watch: str = ""
     watch_words: str = ""
     watch_loud: bool = False
+    watch_why: str = ""
     alerts: int = 0
     critical: int = 0
     alerts_late: bool = False
@@ -61,6 +62,7 @@ class Cell(Struct, frozen=True):
         if self.watch:
             same = self.watch_words == self.watch
             parts.append(f"watch: {self.watch_words}" if same else f"watch: {self.watch}, {self.watch_words}")
+            parts += [self.watch_why] if self.watch_why else []
         if self.alerts:
             parts.append(f"{plural(self.alerts, 'alert')} firing" + (f", {self.critical} critical" if self.critical else ""))
         parts += ["what alerts fire now is not known"] if self.alerts_late else []
@@ -87,7 +89,7 @@ class Cells:
         live = status.live_name(state, service, environment)
         seen = status.condition(state, service, environment, now_us)
         held, owed = self._statements(state).get(at, ((), 0))
-        watch, watch_words, watch_loud = self._watch(state, at, now_us)
+        watch, watch_words, watch_loud, watch_why = self._watch(state, at, now_us)
         alerts, critical = self._alerts(state, service, environment)
         return Cell(
             service=service,
@@ -103,27 +105,29 @@ class Cells:
             held=held,
             owed=owed,
             odd=self._odd(state, service, environment) if seen.word == "mixed" else "",
-            p99=ms_text(latency.value.point.p99_ms) if latency and not latency.stale(now_us) else "",
+            p99=ms_text(latency.value.point.p99_ms) if latency and latency.value.point.p99_ms and not latency.stale(now_us) else "",
             # until the cockpit is whole there is nothing to draw: samples are read after the first paint
             trend=self._trend(at, now_us) if latency and self._cockpit.whole else (),
             limit_ms=latency.value.band.high_ms if latency and latency.value.band else None,
             watch=watch,
             watch_words=watch_words,
             watch_loud=watch_loud,
+            watch_why=watch_why,
             alerts=alerts,
             critical=critical,
             alerts_late=any(fact.stale(now_us) for fact in state.alerts.values()),
         )
 
     @staticmethod
-    def _watch(state: AppState, at: str, now_us: int) -> tuple[str, str, bool]:
-        """State's word, words, loud. The first paint has no watch, and does without their words."""
+    def _watch(state: AppState, at: str, now_us: int) -> tuple[str, str, bool, str]:
+        """State's word, words, loud, why. The first paint has no watch, and does without their words."""
         if at not in state.watches:
-            return "", "", False
-        from ui.models.watch import cell_words
+            return "", "", False, ""
+        from ui.models.watch import cell_words, idle
 
-        said = cell_words(state.watches[at], now_us)
-        return (said.word, said.text, said.loud) if said is not None else ("", "", False)
+        watched = state.watches[at]
+        said = cell_words(watched, now_us, idle(watched, state.latency.get(at), now_us))
+        return (said.word, said.text, said.loud, said.why) if said is not None else ("", "", False, "")
 
     def _alerts(self, state: AppState, service: str, environment: str) -> tuple[int, int]:
         """How many fire there, and how many of them are critical; sorted by place once, not for each cell."""

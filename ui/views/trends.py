@@ -145,6 +145,8 @@ class TrendsPage(QWidget):
             self.heading.show_state("pending", f"{name}: nothing measured yet")
         elif loud:
             self.heading.show_state("bad", f"{name}: {plural(loud, 'measure')} became worse")
+        elif (most := regressions.longest(trends)) < regressions.ENOUGH:
+            self.heading.show_state("pending", f"{name}: too few runs to say, {most} of {regressions.ENOUGH}")
         else:
             known = sum(row.state == "known" for row in rows)
             self.heading.show_state(

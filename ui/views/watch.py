@@ -10,7 +10,20 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
 from cockpit.domain.watching import Watched
 from ui.models.text import plain, time_tooltip
-from ui.models.watch import automatic_row, finding_row, glance, load_share, look_words, power_words, ratio_words, sentence, time_share
+from ui.models.watch import (
+    BLINDING,
+    automatic_row,
+    finding_row,
+    glance,
+    idle,
+    idle_words,
+    load_share,
+    look_words,
+    power_words,
+    ratio_words,
+    sentence,
+    time_share,
+)
 from ui.views.base import View, bar
 from ui.widgets.panel import StateLabel
 from ui.widgets.texts import Row, RowContent, RowList, Text, scrolled
@@ -78,12 +91,13 @@ class WatchView(View):
     def refresh(self) -> None:
         """Everything as of now."""
         watched: Watched | None = self.state.watches.get(self.place)
-        parts = (self.age, self.what, self.interval, self.ratio, self.power, self.time, self.time_words, self.load, self.load_words)
+        parts = (self.age, self.what, self.power, self.time, self.time_words, self.load, self.load_words)
         for part in (*parts, self.automatic, self.heading, self.findings):
             part.setVisible(watched is not None)
         if watched is None:
             self.head.show_state("pending", "no watch")
             self.sentence.set_row("", NOTHING)
+            self._show_ratio(False)
             return
         self._tell(watched)
         self._measure(watched)
@@ -91,13 +105,17 @@ class WatchView(View):
 
     def _tell(self, watched: Watched) -> None:
         now_us = self.cockpit.clock_us()
-        word, words = glance(watched, now_us)
+        quiet = idle(watched, self.state.latency.get(self.place), now_us)
+        word, words = glance(watched, now_us, quiet)
         self.head.show_state(word, words)
         self.age.set_text(look_words(watched, now_us), time_tooltip(watched.looked_us))
-        came = f"{plain(watched.kind, 20)} of {plain(watched.version, 60)}, was {plain(watched.from_version, 60) or 'nothing'}"
+        version, before = plain(watched.version, 60), plain(watched.from_version, 60) or "nothing"
+        came = f"deployment of {version}, was {before}"
+        if watched.kind == "rollback":
+            came = f"rollback to {version}" + (f", from {before}" if before != version else "")
         self.what.set_text(f"{came}, in {plain(watched.environment, 60)}; {plain(watched.deployment, 80)}")
         was = "Last seen: " if word == "stale" else ""
-        self.sentence.set_row("note" if was else "", f"{was}{sentence(watched)}")
+        self.sentence.set_row("note" if was else "", f"{was}{idle_words(watched) if quiet else sentence(watched)}")
         self.automatic.set_row(*automatic_row(watched, now_us))
         for progress, told, (share, said) in (
             (self.time, self.time_words, time_share(watched, now_us)),
@@ -113,15 +131,22 @@ class WatchView(View):
         figures = (found.ratio, found.low, found.high, found.smallest) if found is not None else (nan, nan, nan, nan)
         self.interval.show_ratio(*figures, limit, bad=found is not None and found.bad, words=words)
         self.ratio.set_row("", words)
+        self._show_ratio(bool(words))
         power = power_words(watched, limit)
         self.power.set_row("note", power)
         self.power.setVisible(bool(power))
+
+    def _show_ratio(self, shown: bool) -> None:
+        self.interval.setVisible(shown)
+        self.ratio.setVisible(shown)
 
     def _list(self, watched: Watched) -> None:
         now_us = self.cockpit.clock_us()
         rows: list[RowContent] = [finding_row(f, now_us) for f in (*watched.findings, *reversed(watched.passed))]
         nothing = "Nothing speaks against it any more" if rows else "Nothing was found that speaks against it"
-        self.heading.set_text("What speaks against it" if watched.findings else nothing)
+        against = any(f.kind not in BLINDING for f in watched.findings)
+        speaks = "What speaks against it" if against else "What keeps anybody from telling"
+        self.heading.set_text(speaks if watched.findings else nothing)
         if not rows and (watched.found is None or not watched.looked_us):
             self.heading.set_text("Nothing was looked at yet")
         self.findings.set_rows(rows)

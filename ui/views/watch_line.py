@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import SignalInstance
 
-from ui.models.watch import fresh, glance, line_words
+from ui.models.watch import fresh, glance, idle, line_words
 from ui.views.base import View
 from ui.widgets.texts import Row
 
 
 class WatchLine(Row):
-    """Hidden where nothing is watched. Cut in the middle where there is no room, whole in the tooltip."""
+    """Hidden where nothing is watched. Cut at its end where there is no room, whole in the tooltip."""
 
     def __init__(self, view: View, went: SignalInstance) -> None:
         super().__init__(view, one_line=True)
@@ -25,4 +25,5 @@ class WatchLine(Row):
         watched = fresh(self._view.state.watches.get(self._view.place), now_us)
         self.setVisible(watched is not None)
         if watched is not None:
-            self.set_row(glance(watched, now_us)[0], line_words(watched, now_us), "", "watch")
+            quiet = idle(watched, self._view.state.latency.get(self._view.place), now_us)
+            self.set_row(glance(watched, now_us)[0], line_words(watched, now_us, quiet), "", "watch")

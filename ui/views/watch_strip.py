@@ -14,8 +14,9 @@ from cockpit.domain.facts import place
 from cockpit.domain.watching import Watched, WatchState
 from ui.bridge import guarded
 from ui.models.text import plain, plural
-from ui.models.watch import announced_words, left_s, line_words, seconds_words, stopped_words, why_words
+from ui.models.watch import announced_words, idle, left_s, line_words, seconds_words, stopped_words, why_words
 from ui.theme import theme_of
+from ui.widgets.card_pages import outcome_words
 from ui.widgets.panel import StateLabel
 from ui.widgets.shapes import fill
 from ui.widgets.texts import Text
@@ -41,7 +42,8 @@ class WatchStrip(QStackedWidget):
         self.stopper = Stopper(cockpit, clock_s)
         self._watched: Watched | None = None
         self._more = 0  # countdowns besides the one that is shown
-        self._note, self._noted_s = ("", ""), float("-inf")
+        self._note, self._noted_s, self._noted_us = ("", ""), float("-inf"), 0
+        self._began = ("", "")  # the place whose rollback the note speaks of
         self._refused, self._said_again, self._room = "", False, False
         self._build()
         self._timer = QTimer(self)
@@ -105,11 +107,13 @@ class WatchStrip(QStackedWidget):
             self._tell("held", f"Automatic rollback of {where}. {stopped_words(watched)}")
         elif watched.action or watched.kind == "rollback":
             self._tell("info", f"Automatic rollback of {where} began")
+            self._began = (watched.service, watched.environment)
         else:
             self._tell("pending", f"Automatic rollback of {where} was called off: {plain(watched.why_not, 300) or 'its reason is gone'}")
 
     def _tell(self, word: str, words: str) -> None:
-        self._note, self._noted_s = (word, words), self._clock_s()
+        self._note, self._noted_s, self._noted_us = (word, words), self._clock_s(), self._cockpit.clock_us()
+        self._began = ("", "")
         announce(self, words)
 
     def tick(self) -> None:
@@ -123,11 +127,22 @@ class WatchStrip(QStackedWidget):
             self._paint_countdown(watched)
             self._turn(COUNTING)
         elif noted:
-            self.note.show_state(*self._note)
+            self.note.show_state(*self._became())
             self._turn(NOTE)
         else:
             self.idle.set_text(self.idle_words or self._standing())
             self._turn(IDLE)
+
+    def _became(self) -> tuple[str, str]:
+        """The note; of a rollback that began how it ended, as soon as that is known."""
+        since_us = self._noted_us - round(NOTE_S * 1e6)
+        here = (a for a in self._cockpit.store.state.actions.values() if (a.service, a.environment) == self._began)
+        mine = (a for a in here if a.kind == "rollback" and a.intended_at_us > since_us)
+        newest = max(mine, key=lambda a: a.intended_at_us, default=None)
+        if newest is None or not newest.state.final:
+            return self._note
+        word, words = outcome_words(newest)
+        return word, f"{self._note[1].removesuffix(' began')}: {words[:1].lower()}{words[1:]}"
 
     def _turn(self, page: int) -> None:
         focus = QApplication.focusWidget()
@@ -163,7 +178,8 @@ class WatchStrip(QStackedWidget):
             return "No deployment is watched now. Where the policy says so, a bad one is rolled back automatically, after a countdown."
         others = f" ({plural(len(going), 'watch', 'watches')})" if len(going) > 1 else ""
         where = f"{plain(worst.service, 60)} in {plain(worst.environment, 60)}"
-        return f"{where}{others}: {line_words(worst, now_us)}"
+        quiet = idle(worst, state.latency.get(place(worst.service, worst.environment)), now_us)
+        return f"{where}{others}: {line_words(worst, now_us, quiet)}"
 
     def stop(self) -> None:
         """Stop what is counted down here; the key does it too."""

@@ -20,7 +20,7 @@ from ui.widgets.arming import ARM_S, Arming, Confirm, Phase
 from ui.widgets.card_button import FireButton, ReasonLine, fire_words
 from ui.widgets.card_facts import CardFacts, Way, passes_over
 from ui.widgets.card_form import FormPage
-from ui.widgets.card_pages import PlanPage, ProgressPage
+from ui.widgets.card_pages import PlanPage, ProgressPage, from_words
 from ui.widgets.card_ways import Ways
 from ui.widgets.rollout_page import RolloutPage
 from ui.widgets.texts import Row, Text, focus_ring
@@ -200,7 +200,7 @@ class CardFace(QWidget):
             told = f"{plain(plan.title, 80)} in {plain(self._environment, 60)} goes back in {len(plan.steps)} steps, signed {self._me()}."
         else:
             words = fire_words(plan.kind, plan.environment, plan.target.name, plan.emergency)
-            move = f"{plan.from_version or 'nothing'} to {plan.target.name}"
+            move = f"{from_words(plan.from_version, plan.from_digest, plan.target.digest)} to {plan.target.name}"
             told = f"{plan.service} in {plan.environment} goes from {move}, signed {self._me()}."
         self.button.set_look("armed", words, f"press again to fire, {left:.0f} s left", round(left / ARM_S, 2))
         self._tell("warning", told)

@@ -12,6 +12,7 @@ from cockpit.domain.release import DeployState, Version
 from cockpit.domain.rollout import Action, ActionState, Refusal, RolloutPlan, expected_s
 from cockpit.domain.statements import Hold, Statement, holds, requests
 from cockpit.domain.strategy import Rollout, Step
+from cockpit.domain.strategy_plan import weights_words
 from ui.models.text import duration_text, ms_text, plain, plural, time_text
 from ui.models.trust import NAME
 from ui.widgets.arming import Followed
@@ -77,10 +78,13 @@ class CardFacts:
 
     def held(self, service: str, environment: str, digest: str) -> Hold | None:
         """The hold on that artifact there."""
+        return next((h for h in self._holds(service, environment) if h.digest == digest), None)
+
+    def _holds(self, service: str, environment: str) -> list[Hold]:
         statements = self._cockpit.store.state.statements
         if self._standing[0] is not statements:
             self._standing = (statements, holds(statements))
-        return next((h for h in self._standing[1] if (h.service, h.environment, h.digest) == (service, environment, digest)), None)
+        return [h for h in self._standing[1] if (h.service, h.environment) == (service, environment)]
 
     def asked(self, version: Version, environment: str) -> Statement | None:
         """The request that stands for that version there."""
@@ -146,6 +150,8 @@ class CardFacts:
             rows.append(self._latency_row(action))
         if action.kind == "rollback" and action.state is ActionState.DONE and action.from_digest:
             rows.append(self._held_row(action))
+        if left := weights_words(self._cockpit.store.state.rollouts.values(), action.service, action.environment):
+            rows.append(("warning", left.replace(f"{action.service}-{action.environment}-", f"{action.environment}-"), "", "nodes"))
         rows += self._alert_rows(action)
         number = self._journal_number(action)
         if number:
@@ -153,8 +159,15 @@ class CardFacts:
         return rows
 
     def _held_row(self, action: Action) -> RowContent:
-        left = plain(action.from_version, NAME) or "what left"
-        if self.held(action.service, action.environment, action.from_digest) is not None:
+        here = self._holds(action.service, action.environment)
+        if action.from_digest == action.digest:
+            # the nodes differed, and most of them ran it already: what left is what is held since then
+            found = [h for h in here if h.at_us >= action.intended_at_us and h.digest != action.digest]
+            left = ", ".join(plain(h.version, NAME) for h in found) or "what left"
+        else:
+            found = [h for h in here if h.digest == action.from_digest]
+            left = plain(action.from_version, NAME) or "what left"
+        if found:
             return ("held", f"{left} is held: nobody deploys it here until a named person clears it", "", "approvals")
         return ("unknown", f"{left} is not held yet: whether it may come back is not known", "", "approvals")
 

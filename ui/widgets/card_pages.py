@@ -22,6 +22,11 @@ _WORST = ("blocked", "unknown", "warning", "ok")
 _NOUN = {"rollback": "rollback", "deploy": "deployment"}
 
 
+def from_words(version: str, digest: str, target_digest: str) -> str:
+    """What is left: of nodes that differ the most may run the target already, and it is the others that change."""
+    return "mixed" if digest and digest == target_digest else version or "nothing"
+
+
 class MoveText(Text):
     """From and to in the big font; in the title's font where the big one would cut it."""
 
@@ -133,8 +138,8 @@ class PlanPage(Page):
             what,
             plan.service,
             plan.environment,
-            f"{plan.from_version or 'nothing'} → {plan.target.name}",
-            f"{short_id(plan.from_digest) or '?'} → {short_id(plan.target.digest) or '?'}",
+            f"{from_words(plan.from_version, plan.from_digest, plan.target.digest)} → {plan.target.name}",
+            _digests(plan.from_digest, plan.target.digest),
         )
         self.digests.set_text(self.digests.whole, f"from {plan.from_digest or 'not known'} to {plan.target.digest or 'not known'}")
         word = "leave" if plan.kind == "rollback" else "come in"
@@ -204,8 +209,8 @@ class ProgressPage(Page):
             f"{title} AUTOMATICALLY" if automatic else title,
             action.service,
             action.environment,
-            f"{action.from_version or 'nothing'} → {action.version}",
-            f"{short_id(action.from_digest) or '?'} → {short_id(action.digest) or '?'}",
+            f"{from_words(action.from_version, action.from_digest, action.digest)} → {action.version}",
+            _digests(action.from_digest, action.digest),
         )
         steps = action.deployment.steps if action.deployment else ()
         ready = sum(s.state == "done" for s in steps)
@@ -220,6 +225,10 @@ class ProgressPage(Page):
         self.bar.setValue(ready)
         why: list[RowContent] = [("info", f"Automatic, no person clicked it: {automatic}", "", "watch")] if automatic else []
         self.rows.set_rows([*why, *_proof_rows(action), *extra])
+
+
+def _digests(before: str, after: str) -> str:
+    return f"{'several' if before and before == after else short_id(before) or '?'} → {short_id(after) or '?'}"
 
 
 def _row(state: str, words: str, right: str, place: str, of: Action | RolloutPlan | Refusal) -> RowContent:

@@ -136,9 +136,10 @@ def _curves(
             if least == least:
                 path.append(f"{'L' if up else 'M'}{x_of(at):.1f} {y_of(least):.2f}L{x_of(at):.1f} {y_of(most):.2f}")
             up = least == least
-        dash = ' stroke-dasharray="6 4"' if curve.dashed else ""
+        # a sample alone between gaps is a line of no length: its round ends are what is seen of it
+        look = 'stroke-linecap="round"' + (' stroke-dasharray="6 4"' if curve.dashed else "")
         parts.append(
-            f'<path d="{"".join(path)}" fill="none" stroke="{colour(curve.tone)}"{dash}><title>{escape(curve.title)}</title></path>'
+            f'<path d="{"".join(path)}" fill="none" stroke="{colour(curve.tone)}" {look}><title>{escape(curve.title)}</title></path>'
         )
         parts.append(_label(_WIDTH - _RIGHT + 6, _TOP + 14 + 16 * number, curve.title, colour(curve.tone)))
     return parts
@@ -153,9 +154,12 @@ def _label(x: float, y: float, text: str, ink: str, anchor: str = "start") -> st
 
 
 def save(widget: QWidget, shown: Shown, path: str) -> str:
-    """Write what is seen to `path` in the form of its ending, PNG for any other; answers what became of it, in words."""
+    """Write what is seen to `path` in the form of its ending, PNG where it has none; answers what became of it, in words."""
+    ending = Path(path).suffix.lower()
+    if ending[1:] not in ("", *FORMS):
+        return f"{Path(path).name} was not saved: its ending must be .png, .svg or .csv"
     try:
-        match Path(path).suffix.lower():
+        match ending:
             case ".csv":
                 Path(path).write_text(csv_text(shown), "utf-8")
             case ".svg":
@@ -173,6 +177,8 @@ def copy_values(curves: Sequence[Any], at_s: float | None, values: Mapping[str, 
     """Put the values at a time on the clipboard; answers what became of it, in words."""
     if at_s is None:
         return "There is nothing to copy yet"
+    if all(values.get(c.name) is None for c in curves):
+        return f"Nothing was measured at {iso(at_s)}: nothing was copied"
     QGuiApplication.clipboard().setText(values_text(curves, at_s, values))
     return f"Copied the values of {iso(at_s)}"
 

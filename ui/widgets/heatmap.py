@@ -39,13 +39,13 @@ def limits_ms(bounds_s: Sequence[float]) -> tuple[float, float]:
 class HeatPicture(StripPicture):
     """A StripPicture of a Heat: its look's strokes are the colours of few, many and most samples. The band has its edges alone."""
 
-    _revision = 0
+    _seen: tuple[Heat, int] | None = None  # which heat was painted, and as of which revision
 
     def _stale(self, before: int, end: int) -> list[tuple[int, int]]:
         heat, look = self._series, self._look
-        if heat is None or look is None or heat.revision == self._revision:
+        if heat is None or look is None or (self._seen is not None and self._seen[0] is heat and self._seen[1] == heat.revision):
             return super()._stale(before, end)
-        self._revision = heat.revision
+        self._seen = (heat, heat.revision)
         return [(end - look.width, end)]
 
     def _by_rows(self) -> bool:

@@ -128,5 +128,8 @@ class StateLabel(QWidget):
             painter.setPen(theme.state_colour(self._word) if self._word else theme.text)
             painter.setFont(self.font())
             rect = self.rect().adjusted(left, 0, 0, 0)
-            text = self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideMiddle, rect.width())
-            painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, text)
+            painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, self.shown(rect.width()))
+
+    def shown(self, room: int) -> str:
+        """What of the words has that many pixels."""
+        return self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideMiddle, room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,11 @@ from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QWidget
 
 from cockpit.domain.errors import CockpitError
-from cockpit.domain.rollout import Action, Refusal
+from cockpit.domain.rollout import Action, Refusal, RolloutPlan
 from cockpit.domain.strategy import Rollout, Step
 from ui.bridge import guarded, turns_here
 from ui.models.text import duration_text
-from ui.widgets.arming import Phase, Press
+from ui.widgets.arming import Phase, Planned, Press
 from ui.widgets.card_deeds import CardDeeds
 from ui.widgets.card_face import CardFace
 
@@ -27,6 +28,14 @@ AGAIN_S = 0.9
 
 def _still() -> float:
     return 0.0
+
+
+def about(plan: Planned | None) -> tuple[object, ...]:
+    """What a refusal of the card speaks of: place, target and reasons; their figures may move on."""
+    if isinstance(plan, Refusal):
+        reasons = tuple(re.sub(r"\d+", "0", reason.text) for reason in plan.reasons)
+        return plan.kind, plan.service, plan.environment, plan.target.digest if plan.target else "", reasons
+    return (plan.kind, plan.service, plan.environment, plan.target.digest) if isinstance(plan, RolloutPlan) else (type(plan),)
 
 
 def _steps(draft: Rollout | None) -> list[Step]:
@@ -53,6 +62,7 @@ class RollbackCard(CardFace):
         self._jumped = jumped
         self._deeds = CardDeeds(cockpit, self._facts)
         self._armed_draft: Rollout | None = None
+        self._refused_of: tuple[object, ...] = ()
         self._asked_s, self._asked_us = float("-inf"), 0
         self._clock_s = clock_s
         self._connect()
@@ -144,6 +154,10 @@ class RollbackCard(CardFace):
         self._asked_s, self._asked_us = self._clock_s(), self._cockpit.clock_us()
         plan, self._draft = self._deeds.plan(self._kind, *where, self._version, self._emergency)
         self.machine.show(plan)
+        if self._said_refused and about(plan) != self._refused_of:
+            # it spoke of another plan, or of other reasons
+            self._said_refused = ""
+        self._refused_of = about(plan)
         self._each = self._deeds.each(plan)
         if self.machine.phase is Phase.ARMED and _steps(self._draft) != _steps(self._armed_draft):
             self.machine.disarm("Disarmed: the steps changed.")
@@ -209,10 +223,11 @@ class RollbackCard(CardFace):
         elif press is Press.FIRE:
             self._fire()
         elif press is Press.REFUSED:
-            plan = self.machine.plan
             nothing = "what starts is not up yet" if self._cockpit.store.state.starting else "choose a service and an environment first"
-            first = plan.reasons[0].text if isinstance(plan, Refusal) and plan.reasons else nothing
-            self._said_refused = f"Refused: {first}. Nothing was sent."
+            plan = self.machine.plan
+            # the reasons have their room above
+            why = ": the reasons stand above" if isinstance(plan, Refusal) and plan.reasons else f": {nothing}"
+            self._said_refused = f"Refused{why}. Nothing was sent."
             self.machine.said = ""
         elif press is Press.ARM:
             self._said_refused, self._armed_draft = "", self._draft

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent, QTextLayout, QTextOption
 from PySide6.QtWidgets import QAbstractButton, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -99,11 +100,12 @@ class Text(QLabel):
 class Row(QAbstractButton):
     """A state mark, words, and a short right-aligned figure. With a place it is a link: click, Enter or Space go there.
 
-    The words wrap; with `one_line` they are elided instead. `indented` keeps the mark's room where there is none. The state "note" is
-    none: its words are quiet and belong to the row above.
+    The words wrap; with `one_line` they are cut at their end instead. `indented` keeps the mark's room where there is none. The state
+    "note" is none: its words are quiet and belong to the row above.
     """
 
     went = Signal(str)
+    resized = Signal()
 
     def __init__(self, parent: QWidget | None = None, *, one_line: bool = False, indented: bool = False) -> None:
         super().__init__(parent)
@@ -148,14 +150,16 @@ class Row(QAbstractButton):
             self.went.emit(self._place)
 
     def _right_width(self) -> int:
-        return QFontMetrics(font("muted")).horizontalAdvance("000 min") if self._right else 0
+        metrics = QFontMetrics(font("muted"))
+        # an age that grows moves nothing; only what is wider than any age takes more
+        return max(metrics.horizontalAdvance("00 min"), metrics.horizontalAdvance(self._right)) if self._right else 0
 
     def _layout(self, width: int) -> QTextLayout:
         option = QTextOption()
         option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         words = self._words
         if self._one_line:
-            words = self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, max(20, width))
+            words = self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, max(20, width))
         layout = QTextLayout(words, self.font())
         layout.setTextOption(option)
         layout.beginLayout()
@@ -187,6 +191,18 @@ class Row(QAbstractButton):
         if self._one_line or not self._words:
             return self.fontMetrics().height() + 6
         return int(self._layout(self._text_width(width)).boundingRect().height()) + 6
+
+    def whole(self, height: int) -> int:
+        """How much of `height` its first lines fill, so that none of them is cut; 0 where not even one has room."""
+        layout = self._layout(self._text_width(self.width()))
+        bottoms = (4 + math.ceil(layout.lineAt(i).rect().bottom()) for i in range(layout.lineCount()))
+        return max((bottom for bottom in bottoms if bottom <= height), default=0)
+
+    @guarded
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another height moves what stands below."""
+        super().resizeEvent(event)
+        self.resized.emit()
 
     @guarded
     def sizeHint(self) -> QSize:
@@ -240,6 +256,7 @@ class RowList(QWidget):
     """Rows below each other, their words aligned; widgets are kept and refilled, so that focus and pointer stay where they are."""
 
     went = Signal(str)
+    moved = Signal()  # rows stand elsewhere
 
     def __init__(self, accessible_name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -254,6 +271,7 @@ class RowList(QWidget):
         while len(self.rows) < len(rows):
             row = Row(self, indented=True)
             row.went.connect(self.went)
+            row.resized.connect(self.moved)
             self._box.addWidget(row)
             self.rows.append(row)
         for row, content in zip(self.rows, rows, strict=False):
@@ -268,9 +286,54 @@ class RowList(QWidget):
         return "\n".join(r.as_text for r in self.rows if not r.isHidden())
 
 
+class RowArea(QScrollArea):
+    """Scrolls rows and ends below a whole one: what has no room is scrolled to, never cut through its letters."""
+
+    def __init__(self, rows: QWidget, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._rows = rows
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)  # when all of them stand where they will
+        self._soon.timeout.connect(self._fit)
+        if isinstance(rows, RowList):
+            rows.moved.connect(self._later)
+        bar = self.verticalScrollBar()
+        bar.rangeChanged.connect(self._later)
+        bar.valueChanged.connect(self._later)
+
+    @guarded
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit anew."""
+        super().resizeEvent(event)
+        self._later()
+
+    def _later(self) -> None:
+        self._soon.start()
+
+    def _fit(self) -> None:
+        margin = self._surplus()
+        if margin != self.viewportMargins().bottom():
+            self.setViewportMargins(0, 0, 0, margin)
+
+    def _surplus(self) -> int:
+        """Height at the bottom in which only a part of a row has room."""
+        holder = self.widget()
+        end = self.verticalScrollBar().value() + self.height()
+        if not isinstance(self._rows, RowList) or holder is None or self._rows.mapTo(holder, QPoint(0, self._rows.height())).y() <= end:
+            return 0
+        for row in self._rows.rows:
+            top = row.mapTo(holder, QPoint(0, 0)).y()
+            if not row.isHidden() and top < end < top + row.height():
+                # one that is higher than all the room ends with a whole line
+                seen = 0 if top > self.verticalScrollBar().value() else row.whole(end - top)
+                return end - top - seen
+        return 0
+
+
 def scrolled(rows: QWidget, parent: QWidget, lines: int = 0) -> QScrollArea:
     """The rows in an area that scrolls; `lines` fixes its height to so many lines of text, so that what is beside it never moves."""
-    area = QScrollArea(parent)
+    area = RowArea(rows, parent)
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

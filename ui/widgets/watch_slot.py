@@ -24,6 +24,8 @@ from ui.models.watch import (
     finding_row,
     fresh,
     glance,
+    idle,
+    joined,
     load_share,
     look_words,
     progress_words,
@@ -34,10 +36,9 @@ from ui.models.watch import (
     why_words,
 )
 from ui.theme import theme_of
-from ui.widgets.panel import StateLabel
 from ui.widgets.texts import Text
 from ui.widgets.watch_stop import StopButton, Stopper
-from ui.widgets.watch_text import Paragraph
+from ui.widgets.watch_text import Paragraph, Standing
 
 LINES = 3
 COUNTING_MS = 250
@@ -63,7 +64,7 @@ class WatchSlot(QWidget):
 
     def _build(self) -> None:
         self.setAccessibleName("Watch over the deployment")
-        self.state = StateLabel("strong", self)
+        self.state = Standing("strong", self)
         self.age = Text(role="muted", ink="muted", elide=False, parent=self)
         self.words = Paragraph(LINES, self)
         self.bar = QProgressBar(self)
@@ -148,18 +149,20 @@ class WatchSlot(QWidget):
 
     def _paint_quiet(self, watched: Watched) -> None:
         now_us = self._cockpit.clock_us()
-        word, words = glance(watched, now_us)
+        quiet = idle(watched, self._cockpit.store.state.latency.get(self._place), now_us)
+        word, words = glance(watched, now_us, quiet)
         stopped = stopped_words(watched) if watched.state is WatchState.BAD and not watched.action else ""
         self.state.show_state(word, words)
         self.age.set_ink("muted")
+        looked = look_words(watched, now_us)
         # on little room it is the progress that says that it is over: the state is never cut for it
-        self.age.set_text(look_words(watched, now_us).removeprefix("over "))
+        self.age.set_text(looked.removeprefix("over ").removeprefix("looked "), looked)
         why_not = automatic_row(watched, now_us)[1] if watched.state is WatchState.BAD and watched.why_not and not stopped else ""
         found = [(f.kind, finding_row(f, now_us)[1]) for f in watched.findings if plain(f.text, 1000) != sentence(watched)]
         # a p99 that left its band says more than why the judge cannot tell
         band, others = ([words for kind, words in found if (kind == "band") is wanted] for wanted in (True, False))
-        lines = [line for line in (stopped, *band, beside_state(watched), why_not, *others) if line]
-        self.words.show_words(". ".join(dict.fromkeys(lines)), "muted" if word == "stale" else "text")
+        lines = dict.fromkeys((stopped, *band, beside_state(watched, quiet), why_not, *others))
+        self.words.show_words(joined(lines), "muted" if word == "stale" else "text")
         self.bar.setValue(round(1000 * min(time_share(watched, now_us)[0], load_share(watched)[0])))
         self.progress.set_text(f"{'over, ' if watched.over else ''}{progress_words(watched, now_us)}")
         self._foot(QUIET)

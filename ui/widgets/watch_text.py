@@ -9,10 +9,24 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 from ui.bridge import guarded
 from ui.models.text import plain, tooltip_text
 from ui.theme import font, theme_of
+from ui.widgets.panel import StateLabel
 from ui.widgets.texts import focus_ring
 
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+class Standing(StateLabel):
+    """A version and its state: where there is no room the version ends in dots, the state is never cut."""
+
+    def shown(self, room: int) -> str:
+        """1.7.0-rc.1+bui…: cannot tell."""
+        metrics, right = self.fontMetrics(), Qt.TextElideMode.ElideRight
+        name, colon, state = self.text.rpartition(": ")
+        left = room - metrics.horizontalAdvance(colon + state)
+        if name and left > 0 and metrics.horizontalAdvance(self.text) > room:
+            return f"{metrics.elidedText(name, right, left)}{colon}{state}"
+        return metrics.elidedText(self.text, right, room)
 
 
 class CountdownText(QAbstractButton):

@@ -92,6 +92,8 @@ KINDS: tuple[ConnectorSpec, ...] = (
             Field("node_label", "Node label", required=False, description="Holds a node's name; empty: instance is its host:port"),
             Field("service_label", "Service label", required=False, description="Beside the node label, where names are not unique"),
             Field("environment_label", "Environment label", required=False, description="The same"),
+            Field("volatility", "Volatility", required=False, description="A gauge of each node that tells how wild the market is"),
+            Field("invariants", "Invariants", required=False, description="A counter of each node of what must never happen"),
             Field("stale_s", "Stale after (seconds)", kind="number", required=False, default="60", description="Older counts as silent"),
             TOKEN,
             CA_FILE,

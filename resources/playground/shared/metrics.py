@@ -36,12 +36,17 @@ class Metrics:
     def __init__(self, operations):
         self._operations = {name: Histogram() for name in operations}
         self._gauges = []
+        self._broken = {}
 #@ since all-created
         self._created_s = time.time()
 #@ end
 
     def gauge(self, name, help_text, read):
         self._gauges.append((name, help_text, read))
+
+    def invariants(self, broken):
+        """What must never happen, in words, and how often it did."""
+        self._broken = broken
 
     def observe(self, operation, seconds, failed):
         histogram = self._operations[operation]
@@ -65,6 +70,10 @@ class Metrics:
 #@ end
         for name, help_text, read in self._gauges:
             lines += ["# TYPE %s gauge" % name, "# HELP %s %s" % (name, help_text), "%s %d" % (name, read())]
+        lines.append("# TYPE venue_violations counter")
+        lines.append("# HELP venue_violations Invariants that did not hold after a request.")
+        for words, count in self._broken.items():
+            lines.append('venue_violations_total{invariant="%s"} %d' % (words, count))
         lines.append("# EOF\n")
         return "\n".join(lines)
 

@@ -73,12 +73,13 @@ class Request:
 class Application:
     """Routes of one service, and what every service answers: /version, /healthz, /metrics, and /mode where it has modes."""
 
-    def __init__(self, service, routes, gauges, environ=os.environ, mode=None):
+    def __init__(self, service, routes, gauges, environ=os.environ, mode=None, broken=None):
         self._mode = mode
         self._routes = [(method, tuple(pattern.strip("/").split("/")), operation, call) for method, pattern, operation, call in routes]
         self._metrics = Metrics(dict.fromkeys(route[2] for route in self._routes))
         for name, help_text, read in gauges:
             self._metrics.gauge(name, help_text, read)
+        self._metrics.invariants(broken or {})
         self._version = {
             "service": service,
             "version": environ.get("RELEASE_VERSION", ""),
@@ -305,14 +306,14 @@ def _leave(_signal, _frame):
     raise SystemExit(0)
 
 
-def serve(service, routes, gauges, mode=None):
-    """Run one service on the port the environment names, in the trading mode that it names."""
+def serve(service, routes, gauges, mode=None, broken=None):
+    """Run one service on the port the environment names, in the trading mode that it names. `broken`: its invariants and their counts."""
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     port = int(os.environ["PORT"])
     if mode is not None:
         mode.switch(os.environ.get("MODE") or "open")
-    server = Server(Application(service, routes, gauges, mode=mode), port)
+    server = Server(Application(service, routes, gauges, mode=mode, broken=broken), port)
     sys.stdout.write("%s %s listens on 127.0.0.1:%d\n" % (service, os.environ.get("RELEASE_VERSION", "?"), port))
     sys.stdout.flush()
     server.run()

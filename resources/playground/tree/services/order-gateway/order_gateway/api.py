@@ -29,6 +29,8 @@ from .modes import Mode
 from .server import ApiError, serve
 
 MAX_QUANTITY = 1_000_000
+# What must never happen. Told by /metrics, for nobody else looks at every order.
+CROSSED, OVERFILLED = "book not crossed", "fills within the order's quantity"
 # In cancel-only nothing new enters the book, and what is there may shrink and leave; halted, it stands as it is.
 REFUSED = {
     "cancel-only": ("place_order", "mass_quote"),
@@ -54,6 +56,7 @@ class Gateway:
 
     def __init__(self):
         self.post_only = False
+        self.broken = dict.fromkeys((CROSSED, OVERFILLED), 0)
         self.book = Book()
         self._next_id = 1
         self._orders = {}
@@ -106,6 +109,7 @@ class Gateway:
 #@ end
         self._refuse_takers([order])
         self.book.place(order)
+        self._audit([order])
         self._orders[order.id] = order
 #@ since og-idempotent
         self._by_client[account, client_id] = terms, order
@@ -132,6 +136,14 @@ class Gateway:
 #@ since og-ioc
         return Order(order_id, account, client_id, side, price, quantity, time_in_force)
 #@ end
+
+    def _audit(self, orders):
+        """Count what does not hold after these orders."""
+        bid, ask = self.book.best(BUY), self.book.best(SELL)
+        self.broken[CROSSED] += bid is not None and ask is not None and bid >= ask
+        for order in orders:
+            filled = sum(quantity for _, quantity, _ in order.fills)
+            self.broken[OVERFILLED] += filled > order.quantity or filled != order.quantity - order.remaining
 
     def _refuse_takers(self, orders):
         """While post-only, whatever would trade at once is refused: the book only fills up."""
@@ -228,6 +240,7 @@ class Gateway:
         self._refuse_takers(orders)
         self.book.cancel_all(self._live_quotes(account))
         self.book.place_all(orders)
+        self._audit(orders)
         self._quotes[account] = orders
 #@ since og-trades
         for order in orders:
@@ -325,5 +338,5 @@ def main():
 #@ end
     ]
     gauges = [("order_book_depth", "Orders resting in the book.", lambda: gateway.book.depth)]
-    serve("order-gateway", routes, gauges, Mode(REFUSED, gateway.told_mode))
+    serve("order-gateway", routes, gauges, Mode(REFUSED, gateway.told_mode), gateway.broken)
 #@ end

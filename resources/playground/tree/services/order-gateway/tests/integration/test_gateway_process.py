@@ -64,6 +64,7 @@ def test_metrics_count_each_operation(client):
     text = client.text("GET", "/metrics")[1]
     assert 'http_server_request_duration_seconds_count{operation="place_order"} 3\n' in text
     assert "order_book_depth 3\n" in text
+    assert 'venue_violations_total{invariant="book not crossed"} 0\n' in text
     assert text.endswith("# EOF\n")
 #@ end
 #@ since og-mass-cancel
