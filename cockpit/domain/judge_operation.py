@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cockpit.domain.evidence import Evidence, Interval, average
 from cockpit.domain.lenses import CountEvidence, Counts, Matched, Moment
-from cockpit.domain.metrics import Histogram, quantile_s
+from cockpit.domain.metrics import Histogram, quantile_s, slowed
 
 MEDIAN, P99, P999, ERRORS = "median", "p99", "p99.9", "errors"
 MEDIAN_REQUESTS = 5  # on each side, for a median that means something
@@ -17,6 +17,7 @@ MOMENT_S = 10  # seconds that make a moment of the past
 MOMENT_REQUESTS = 50
 BRIEF = 3  # times the looks of a moment: one that took longer saw more than one regime
 LEARN_S = 60  # looks from which the thresholds are taken where nothing is known from before
+NEARLY_ALL = 0.9  # of the moments of the past
 SAME = 1e-3  # logarithms closer than this are the same latency
 EVENTS = 1.25  # times as many slow or failed requests are tolerated
 Second = tuple[float, Histogram | None, Histogram | None, float, float]
@@ -84,10 +85,15 @@ def log_quantile(histogram: Histogram, q: float) -> float:
     return math.log(value) if value else math.nan
 
 
-class Moments:
-    """Adds up the looks of one side to moments that are compared with others. `look_s`: what a look spans."""
+def _latencies(histogram: Histogram) -> tuple[float, float]:
+    return log_quantile(histogram, 0.5), log_quantile(histogram, 0.99)
 
-    def __init__(self, look_s: float) -> None:
+
+class Moments:
+    """Adds up the looks of one side to moments that are compared with others. `look_s`: what a look spans; `tolerated`: as a ratio."""
+
+    def __init__(self, look_s: float, tolerated: float) -> None:
+        self._tolerated = tolerated
         self.looks = max(1, round(MOMENT_S / look_s)) if look_s > 0 else MOMENT_S
         self._bounds_s: tuple[float, ...] = ()
         self.drop()
@@ -104,9 +110,10 @@ class Moments:
         whole, looks = full[0], len(self._around)
         wild = [v for v, _ in self._around if math.isfinite(v)]
         errors = math.log((whole.errors + 0.5) / (whole.total + 1))
-        values = (log_quantile(whole, 0.5), log_quantile(whole, 0.99), errors)
+        latencies, later = _latencies(whole), _latencies(slowed(whole, self._tolerated))
         volatility, load = sum(wild) / len(wild) if wild else math.nan, sum(load for _, load in self._around) / looks
-        found = Moment(at_s, whole.total / looks, values, volatility, load, whole.total)
+        more = tuple(b - a for a, b in zip(latencies, later, strict=True))
+        found = Moment(at_s, whole.total / looks, (*latencies, errors), volatility, load, whole.total, more)
         self._around.clear()
         return found
 
@@ -141,7 +148,7 @@ class Operation:
             for side in (c, b):
                 self._learn(side)
         self._choose()
-        self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), Moments(look_s)
+        self._medians, self._p99s, self._moments = Sides(MEDIAN_REQUESTS), Sides(P99_REQUESTS), Moments(look_s, tolerated[1])
         self.median = Evidence(_differences(pairs, Sides(MEDIAN_REQUESTS), 0.5), SAME, centred=True, least=self._least)
         self.p99 = Evidence(_differences(pairs, Sides(P99_REQUESTS), 0.99), SAME, centred=True, least=self._least)
         self._paired_effects = [self.median, self.p99]
@@ -152,14 +159,16 @@ class Operation:
 
     def _match(self, known: Past) -> None:
         """Moments of the past, and how they differ from what the rest of the past tells of them."""
-        adding = Moments(self._look_s)
+        adding = Moments(self._look_s, math.exp(self._least_by_past))
         full = (adding.add(at_s, whole, *around) for at_s, c, b, *around in known if (whole := both(c, b)) is not None)
         moments = [m for m in full if m is not None]
         self._past = Matched(moments)
         calm = [(m, self._past.expected(m, leave=True)) for m in moments]
         rows = [[v - e for v, e in zip(m.values, expected, strict=True)] for m, expected in calm if expected is not None]
         self.calm_p99_s = [(m.at_s, math.exp(e[1])) for m, e in calm if e is not None and math.isfinite(e[1])]
-        least = (self._least_by_past, self._least_by_past, math.log(EVENTS))
+        # where many requests end just below a bucket's bound, a little slower reads as much slower
+        slower = [sorted(m.slowed[i] for m in moments if math.isfinite(m.slowed[i])) for i in range(2)]
+        least = (*(max(self._least_by_past, more[int(NEARLY_ALL * len(more))] if more else 0.0) for more in slower), math.log(EVENTS))
         self._matched = [Evidence([row[i] for row in rows], SAME, centred=True, least=least[i]) for i in range(3)]
 
     def _learn(self, side: Histogram | None) -> None:

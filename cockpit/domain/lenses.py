@@ -224,7 +224,8 @@ class Moment(Struct, frozen=True, gc=False):
     """A moment of the version before: what was measured (NaN = nothing), and what that depends on. NaN where it is not known.
 
     `volume`: requests of this operation a look; `load`: of all operations; `volatility`: any measure of how wild the market is.
-    `requests`: of this operation in all, which says how well its volume is known.
+    `requests`: of this operation in all, which says how well its volume is known. `slowed`: by how much more some of the values would read
+    had all taken as much longer as is tolerated.
     """
 
     at_s: float
@@ -233,6 +234,7 @@ class Moment(Struct, frozen=True, gc=False):
     volatility: float = math.nan
     load: float = math.nan
     requests: float = math.inf
+    slowed: tuple[float, ...] = ()
 
 
 class Matched:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Histogram(Struct, frozen=True, gc=False):
@@ -99,6 +100,24 @@ def quantile_s(histogram: Histogram, q: float) -> float | None:
             return lower + (bound - lower) * (rank - below) / (upto - below)
         lower, below = bound, max(below, upto)
     return lower
+
+
+def slowed(histogram: Histogram, factor: float) -> Histogram:
+    """What the same requests would have left in the same buckets, had each taken `factor` (at least 1) times as long.
+
+    Within a bucket they are taken to lie evenly, as `quantile_s` does.
+    """
+    bounds, counts = (0.0, *histogram.bounds_s), (0.0, *histogram.counts)
+    found, at = [], 1
+    for bound in histogram.bounds_s:
+        before = bound / factor
+        while bounds[at] < before:
+            at += 1
+        low, high = bounds[at - 1], bounds[at]
+        # the open bucket has no end: all of it stays there
+        share = (before - low) / (high - low) if low < high < math.inf else 0.0
+        found.append(counts[at] if math.isinf(bound) else counts[at - 1] + share * (counts[at] - counts[at - 1]))
+    return replace(histogram, counts=tuple(found), sum_s=histogram.sum_s * factor)
 
 
 MIN_COUNT = {0.5: 1, 0.9: 10, 0.99: 20, 0.999: 200}  # fewer observations say nothing about that quantile

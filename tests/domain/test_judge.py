@@ -187,6 +187,26 @@ def test_what_is_tolerated_is_never_worse_however_long_one_looks(paired: bool) -
         assert not judged(judge, looks(seed + 70, 5400, start_s=START, paired=paired, worse=1.015)).bad
 
 
+def at_the_edge(seed: int, count: int, start_s: int, factor: float) -> list[Look]:
+    """Nearly all requests end just below a bucket's bound."""
+    random, bounds = Random(seed), (0.25e-3, 0.35e-3, 0.5e-3, math.inf)
+    found = []
+    for n in range(count):
+        took = [factor * (random.uniform(0.1e-3, 0.25e-3) if random.random() > 0.014 else 0.3e-3) for _ in range(6)]
+        done = {"get": Histogram(bounds, tuple(float(sum(t <= bound for t in took)) for bound in bounds))}
+        side = {"candidate": {}, "baseline": done} if start_s + n < START else {"candidate": done, "baseline": {}}
+        found.append(Look((start_s + n) * 1_000_000, **side))
+    return found
+
+
+def test_a_little_slower_that_reads_as_much_slower_because_buckets_are_coarse_is_tolerated() -> None:
+    for seed in range(4):
+        judge = Judge(POLICY, START_US, at_the_edge(seed, 1800, START - 1800, 1.0))
+        assert not judged(judge, at_the_edge(seed + 70, 1200, START, 1.03)).bad
+    judge = Judge(POLICY, START_US, at_the_edge(1, 1800, START - 1800, 1.0))
+    assert judged(judge, at_the_edge(71, 1200, START, 1.25)).state == WORSE
+
+
 def test_a_restart_of_the_candidate_with_a_gap_is_no_regression() -> None:
     judge = Judge(POLICY, START_US, looks(1, START))
     assert not judged(judge, looks(2, 60, start_s=START)).bad

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cockpit.domain.metrics import Band, Histogram, band, delta, merge, outside, point, quantile_s
+from cockpit.domain.metrics import Band, Histogram, band, delta, merge, outside, point, quantile_s, slowed
 
 INF = math.inf
 BOUNDS = (0.001, 0.01, 0.1, INF)
@@ -73,6 +73,26 @@ def test_merging_is_adding_and_delta_takes_it_back(a: list[float], b: list[float
     both = merge([histogram(*a), histogram(*b)])
     assert both is not None
     assert delta(histogram(*a), both) == histogram(*b)
+
+
+def test_slower_requests_go_to_the_buckets_where_they_then_end() -> None:
+    even = tuple(n / 100 for n in range(1, 300))  # seconds
+    bounds = (0.5, 1.0, 2.0, INF)
+
+    def counted(factor: float) -> list[float]:
+        return [sum(t * factor <= bound for t in even) for bound in bounds]
+
+    for factor in (1.0, 1.05, 1.9):
+        found = slowed(Histogram(bounds, tuple(counted(1.0)), 2.0, 3.0), factor)
+        assert found.counts[:3] == pytest.approx(counted(factor)[:3], abs=1.0)
+        assert (found.total, found.sum_s, found.errors) == (len(even), 2.0 * factor, 3.0)
+
+
+def test_what_is_slower_in_strange_buckets_is_no_error() -> None:
+    for bounds, counts in (((0.0, 0.1, INF), (1, 2, 3)), ((0.1, 0.1, INF), (1, 1, 3)), ((INF,), (4,)), ((), ())):
+        found = slowed(Histogram(bounds, counts), 1.05)
+        assert len(found.counts) == len(counts)
+        assert found.total == (counts[-1] if counts else 0)
 
 
 def test_too_little_seen_says_nothing() -> None:
