@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Any
 
@@ -23,10 +24,9 @@ def _benchmarks(parser: Any) -> None:
 
 def days(text: str) -> int:
     """A whole number of days, 90 at most."""
-    value = int(text)
-    if not 1 <= value <= 90:
-        raise ValueError
-    return value
+    if not text.isdecimal() or not 1 <= int(text) <= 90:
+        raise ArgumentTypeError(f"{text!r} is no number of days from 1 to 90")
+    return int(text)
 
 
 _REGRESSION = "{measure, since, last, commit, at_us, before, after, unit, change, p, state: worse|known|over, known_by, reason, until_us}"

@@ -43,7 +43,7 @@ def _watch(parser: Any) -> None:
     parser.add_argument("--for", dest="seconds", type=_seconds, default=86_400.0, metavar="SECONDS", help=words)
 
 
-_VERDICT = "{state, sentence, at_us, after_s, operation, lens, ratio, low, high, smallest, visible_in_s, since_us, broken}"
+_VERDICT = "{state, sentence, at_us, after_s, operation, lens, ratio, low, high, smallest, visible_in_s, since_us, broken, was}"
 _DEED = "{deed: {key, kind, service, environment, subject, connection, who, reason, state: done|refused|not sent|unknown, message}}"
 WATCH: tuple[tuple[str, str, str, str, Callable[[Any], None]], ...] = (
     (

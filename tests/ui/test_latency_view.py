@@ -169,7 +169,7 @@ def test_empty_says_what_would_fill_it(qtbot, qapp: QApplication) -> None:
     cockpit.store.apply(starting="")
     cockpit.latency.nodes = lambda at: ()
     view.on_change(Change(frozenset({"starting"})))
-    qtbot.waitUntil(lambda: "openmetrics" in view.charts[0].overlay.message[1])
+    qtbot.waitUntil(lambda: "latency histogram" in view.charts[0].overlay.message[1])
     assert not view.grab().isNull()
 
 

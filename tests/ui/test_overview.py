@@ -56,6 +56,15 @@ def test_not_known_is_not_ok(cockpit: FakeCockpit) -> None:
     assert "never seen" in found.sentence
 
 
+@pytest.mark.parametrize("unread", ["versions", "fleets"])
+def test_what_is_pending_is_not_known_before_versions_and_nodes_answered(cockpit: FakeCockpit, unread: str) -> None:
+    assert cell(cockpit).pending_words == "2 pending"
+    cockpit.store.apply(**{unread: {}})
+    found = cell(cockpit)
+    assert found.pending_words == "pending not known"
+    assert "pending versions not known" in found.sentence
+
+
 def test_stale_is_said_with_its_age(cockpit: FakeCockpit) -> None:
     cockpit.now_us += 120_000_000
     found = cell(cockpit)

@@ -94,7 +94,7 @@ def _paint_cell(painter: QPainter, box: QRectF, cell: Cell, theme: Theme) -> Non
     colour = theme.muted if cell.stale else theme.state_colour(cell.state)
     words = f"{state_mark(cell.state).split(' ')[0]} {'stale, ' if cell.stale else ''}{cell.words}"
     _write(painter, left, top + 44, words, "body", colour if cell.state != "ok" else ink)
-    _write(painter, left, top + 62, f"{cell.pending} pending" if cell.pending else "nothing pending", "muted", theme.muted)
+    _write(painter, left, top + 62, cell.pending_words, "muted", theme.muted)
 
 
 def _brush(colour: QColor) -> QBrush:

@@ -377,8 +377,7 @@ class LatencyView(View):
         if self.state.starting:
             return plain(self.state.starting, 200), "Latency appears as soon as the nodes answer."
         if not self.cockpit.latency.nodes(self.place):
-            hint = "A connection of kind “openmetrics” in cockpit.toml fills this: nodes that serve /metrics with a latency histogram."
-            return "No latency is read here yet", hint
+            return "No latency was read here yet", "Nodes that serve a latency histogram fill this; Sources tells which answer."
         return "Nothing was measured in this window", "Choose a longer window, or press F to see the newest."
 
 

@@ -36,7 +36,7 @@ class Cell(Struct, frozen=True):
     stale: bool = False
     age: str = ""
     as_of_us: int = 0
-    pending: int = 0
+    pending: int | None = 0  # None: not known
     held: tuple[str, ...] = ()
     owed: int = 0
     odd: str = ""
@@ -52,11 +52,18 @@ class Cell(Struct, frozen=True):
     alerts_late: bool = False
 
     @property
+    def pending_words(self) -> str:
+        """How many versions wait."""
+        if self.pending is None:
+            return "pending not known"
+        return f"{self.pending} pending" if self.pending else "nothing pending"
+
+    @property
     def sentence(self) -> str:
         """The cell for a screen reader."""
         parts = [f"{self.service} in {self.environment}" if self.environment else self.service, f"version {self.version}", self.words]
-        if self.pending:
-            parts.append(plural(self.pending, "pending version"))
+        if self.pending != 0:
+            parts.append("pending versions not known" if self.pending is None else plural(self.pending, "pending version"))
         parts += [plural(self.owed, "review") + " owed"] if self.owed else []
         parts += [f"{', '.join(self.held)} held"] if self.held else []
         if self.watch:
@@ -141,8 +148,10 @@ class Cells:
         hits = [self._firing[1].get(key, (0, 0)) for key in {(service, environment), (service, ""), ("", environment)} - {("", "")}]
         return sum(h[0] for h in hits), sum(h[1] for h in hits)
 
-    def _pending(self, state: AppState, service: str, environment: str, live: str | None) -> int:
+    def _pending(self, state: AppState, service: str, environment: str, live: str | None) -> int | None:
         versions, built = state.versions.get(service), state.artifacts.get(service)
+        if versions is None or live is None:
+            return None
         known = self._counts.get((service, environment))
         now = (versions.value if versions else None, built.value if built else None, live)
         if known is not None and known[0] is now[0] and known[1] is now[1] and known[2] == now[2]:

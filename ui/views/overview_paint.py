@@ -129,7 +129,6 @@ def _paint_content(painter: QPainter, box: QRect, cell: Cell, theme: Theme, age:
 
 
 def _bottom(painter: QPainter, line: QRect, cell: Cell, theme: Theme) -> None:
-    pending = f"{cell.pending} pending" if cell.pending else "nothing pending"
     if cell.owed:
         # loud until somebody has looked at it
         fill(painter, line.adjusted(-4, 0, 4, 0), theme.warning)
@@ -139,7 +138,7 @@ def _bottom(painter: QPainter, line: QRect, cell: Cell, theme: Theme) -> None:
         words = f"{', '.join(cell.held)} held"
         paint_words(painter, line.adjusted(int(SIZE) + 6, 0, 0, 0), words, "muted", theme.muted if cell.stale else theme.warning)
     else:
-        paint_words(painter, line, pending, "muted", theme.text if cell.pending and not cell.stale else theme.muted)
+        paint_words(painter, line, cell.pending_words, "muted", theme.text if cell.pending and not cell.stale else theme.muted)
     _paint_watch(painter, QRect(line.left(), line.bottom() + 1, line.width(), 18), cell, theme)
 
 

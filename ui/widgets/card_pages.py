@@ -294,6 +294,6 @@ def _age(at_us: int, now_us: int) -> str:
 
 def _tally(states: list[str]) -> str:
     counts = {word: states.count(word) for word in _WORST if word in states}
-    told = ", ".join(f"{n} {word}" for word, n in counts.items()) or "nothing to check"
+    told = ", ".join(plural(n, word) if word == "warning" else f"{n} {word}" for word, n in counts.items()) or "nothing to check"
     # with all four words there is no room for more
     return told if len(counts) == len(_WORST) else f"Preflight: {told}"
