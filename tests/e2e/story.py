@@ -186,8 +186,11 @@ class Story:
         self.wait(lambda: self.newest_action(environment, service).state.final, "the end of the deployment", 120)
         action = self.newest_action(environment, service)
         assert (action.version, action.state) == (version, ActionState.DONE), action.message
+        # the card hears of it a little later than the store
+        self.wait(card.done_button.isVisible, "the proof")
         self.picture(f"{name}-done")
         self.hand.click(card.done_button)
+        self.wait(lambda: card.machine.phase.name != "PROOF", "the proof dismissed")
 
     def approve(self, version: str, name: str) -> None:
         """Four eyes: an approval of exactly this commit and digest."""

@@ -76,9 +76,11 @@ class TrustStory(Story):
     def held(self) -> None:
         """What was rolled back is held: nobody deploys it again until a person clears it."""
         self.wait(lambda: any(h.version == BAD for h in holds(self.state.statements)), f"{BAD} is held")
-        self.hand.click(self.window.card.done_button)
-        self.choose(BAD, PRODUCTION)
         card = self.window.card
+        self.wait(card.done_button.isVisible, "the proof")
+        self.hand.click(card.done_button)
+        self.choose(BAD, PRODUCTION)
+        self.wait(lambda: isinstance(card.machine.plan, Refusal), "a held version is refused")
         self.hand.click(card.button)
         self.settle()
         plan = card.machine.plan

@@ -203,7 +203,7 @@ def test_a_bad_deployment_is_rolled_back_by_itself_once_whatever_happens(site: S
     (back,) = site.rollbacks("announced")
     assert [(key, state) for key, state, _ in answer["actions"]] == [(back["key"], "done")]
     assert back["reason"].startswith("automatic: ")
-    assert "of place_order fail" in back["reason"]
+    assert "errors of place_order are " in back["reason"]
     assert answer["said"].count("announced") >= 2, "by the one that was killed, too"
     assert answer["verified"]
     assert answer["watched"] == ["rollback", "1.1.0", False], "what one went back to is watched, and nothing is announced for it"
