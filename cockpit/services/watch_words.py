@@ -112,7 +112,7 @@ def over(notices: Notices, watched: Watched) -> None:
     if watched.state is WatchState.STOPPED:
         notices.over(notice_key(watched))
     elif watched.findings or not watched.requests:
-        texts = brief("; ".join(f.text for f in watched.findings)) or "no request of it was seen yet, so nobody knows whether it is fine"
+        texts = brief("; ".join(f.text for f in watched.findings)) or "no request of it was seen yet"
         notices.over(notice_key(watched), f"{name}: what was told of it has passed", f"{texts[:1].upper()}{texts[1:]}.")
     elif watched.found is not None and watched.found.was:
         notices.over(notice_key(watched), f"{name}: what was told of it has passed", f"{brief(watched.found.sentence)}.")
